@@ -1,0 +1,39 @@
+# Everything one does with Turnwise. `make help` lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= 200
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench environment clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(VENV)/run.stamp  ## start everything in the foreground (Ctrl-C stops it)
+	@$(BIN)/turnwise run
+
+test: $(VENV)/dev.stamp  ## the whole test suite
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp  ## lint, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp  ## speed and memory, as a table
+	@$(BIN)/python -m bench
+
+environment: $(VENV)/dev.stamp  ## the virtual environment, without starting anything
+
+clean:  ## remove the environment (the data in .turnwise stay)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt environment.sh
+	@sh environment.sh $(VENV) . "$(PYTHON)"
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt environment.sh
+	@sh environment.sh $(VENV) '.[dev]' "$(PYTHON)"
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,1 @@
+"""Turnwise answers customers' conversations: one turn at a time, once, through crashes."""

@@ -1,0 +1,65 @@
+"""Says what a customer's message and our reply are, whatever channel carries them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+TEXT_CHARS_MAX = 150_000
+"""The longest text taken or sent, characters: Chatwoot's own limit on `content`."""
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that came with a message. `kind` is Chatwoot's file_type: image, audio, file, …"""
+
+    kind: str
+    url: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What a customer wrote.
+
+    `message_id` is the provider's, unique in its conversation; `source_id` is the id on the network
+    behind the provider (a WhatsApp wamid, a Twilio SM… sid), where there is one.
+    """
+
+    message_id: str
+    text: str
+    channel: str
+    sender: str = ""
+    source_id: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def is_plain_text(self) -> bool:
+        return bool(self.text) and not self.attachments
+
+    @property
+    def readable(self) -> str:
+        """The message as the model reads it; what cannot be read is said, not dropped."""
+        files = [f"[the customer sent: {attachment.kind}]" for attachment in self.attachments]
+        return "\n".join([self.text, *files] if self.text else files) or "[an empty message]"
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A reply on its way: its id goes along as the marker by which it is found again.
+
+    `after_message_id` is the highest provider id among the messages it answers, so that a search
+    for the reply starts there.
+    """
+
+    conversation_id: str
+    reply_id: str
+    text: str
+    after_message_id: str
+
+
+def provider_order(message_ids: Sequence[str]) -> list[int]:
+    """The places of the messages in the provider's order.
+
+    Chatwoot's ids grow with its processing order, while webhooks arrive in any order; ids that are
+    not all whole numbers (a web page's own) say nothing about order, so arrival decides.
+    """
+    places = list(range(len(message_ids)))
+    if all(message_id.isdecimal() for message_id in message_ids):
+        places.sort(key=lambda place: int(message_ids[place]))
+    return places

@@ -1,0 +1,186 @@
+"""Holds many conversations in one process: wakes them, recovers them, lets them go.
+
+Everything in it is a cache of the journal: a mailbox may be dropped at any time without harm.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from actors.conversation.actor import ConversationActor, Glance
+from actors.conversation.ports import Ports
+from actors.errors import Fenced, Permanent
+from actors.journal.keys import Key
+from actors.telemetry import logger
+
+MAILBOXES_MAX = 50_000
+"""Conversations kept in memory; those at rest and touched longest ago are dropped first."""
+
+IDLE_MS = 10 * 60 * 1_000
+"""A conversation at rest is kept so long."""
+
+SWEEP_S = 10.0
+"""A host looks this often for conversations of its own that nobody told it of."""
+
+STRAY_MS = 3_000
+"""A message that waits this long may have lost its delivery; a younger one is on its way."""
+
+AGAIN_S = 5.0
+"""A conversation that crashed is not touched again before so long, seconds."""
+
+DRAIN_S = 5.0
+"""How long a stopping host takes to note what it gives up, seconds."""
+
+_log = logger("host")
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """An event on its way to its conversation; a hint only, the journal holds the truth.
+
+    Without `raw` the conversation reads it from the journal.
+    """
+
+    key: Key
+    seq: int
+    raw: bytes | None
+
+
+class Host:
+    """The conversations of some slots, or those that it is told of."""
+
+    def __init__(self, ports: Ports, slots: range) -> None:
+        self._ports = ports
+        self._slots = slots
+        self._mailboxes: dict[Key, ConversationActor] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._resting_until_ms: dict[Key, int] = {}
+        self._draining = False
+
+    def deliver(self, deliveries: Iterable[Delivery]) -> None:
+        """Hands events to their conversations and starts those that rest."""
+        for delivery in deliveries:
+            mailbox = self._mailbox(delivery.key)
+            if mailbox is not None:
+                mailbox.deliver(delivery.seq, delivery.raw)
+                self._ensure_running(delivery.key, mailbox)
+
+    def look(self, keys: Iterable[Key]) -> int:
+        """Makes conversations read their journals; returns how many were not at work."""
+        woken = 0
+        for key in keys:
+            if key in self._running:
+                continue
+            mailbox = self._mailbox(key)
+            if mailbox is not None:
+                mailbox.look()
+                self._ensure_running(key, mailbox)
+                woken += 1
+        return woken
+
+    async def sweep(self, stray_ms: int = STRAY_MS) -> int:
+        """Takes up conversations of its slots that owe an answer since `stray_ms` and rest."""
+        before_ms = self._ports.clock.now_ms() - stray_ms
+        owing = await self._ports.log.unanswered(self._slots, before_ms)
+        return self.look(entry.key for entry in owing)
+
+    async def live(self) -> None:
+        """Recovers what is unanswered, then sweeps for ever."""
+        # Not a deadline: the loop of the process, ended by cancelling it.
+        stray_ms = 0
+        while True:
+            try:
+                taken = await self.sweep(stray_ms)
+                if taken:
+                    _log.info("took up %d conversations", taken)
+                stray_ms = STRAY_MS
+            except Permanent:
+                raise
+            except Exception as error:  # noqa: BLE001 -- the loop of a process outlives any one round
+                _log.warning("sweep failed: %s", error)
+            self._let_go_of_idle()
+            await self._ports.clock.sleep(1.0 if stray_ms == 0 else SWEEP_S)
+
+    def glance(self, key: Key) -> Glance | None:
+        """What a conversation is doing; None if it is not in memory."""
+        mailbox = self._mailboxes.get(key)
+        return mailbox.glance() if mailbox else None
+
+    @property
+    def size(self) -> int:
+        """Conversations in memory."""
+        return len(self._mailboxes)
+
+    @property
+    def busy(self) -> int:
+        """Conversations at work."""
+        return len(self._running)
+
+    async def drain(self) -> None:
+        """Stops all conversations where they stand and notes the drafts that are given up."""
+        self._draining = True
+        running = dict(self._running)
+        for task in running.values():
+            task.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
+        interrupts = (self._mailboxes[key].interrupt("the host stops") for key in running)
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await asyncio.gather(*interrupts, return_exceptions=True)
+        except TimeoutError:
+            _log.warning("some drafts were given up without a note")
+
+    def _mailbox(self, key: Key) -> ConversationActor | None:
+        if self._draining or self._resting_until_ms.get(key, 0) > self._ports.clock.now_ms():
+            return None
+        mailbox = self._mailboxes.get(key)
+        if mailbox is None:
+            try:
+                mailbox = ConversationActor(key, self._ports)
+            except Permanent as error:
+                _log.error("conversation %s is left in the journal: %s", key, error)
+                return None
+            if len(self._mailboxes) >= MAILBOXES_MAX:
+                self._make_room()
+            self._mailboxes[key] = mailbox
+        return mailbox
+
+    def _ensure_running(self, key: Key, mailbox: ConversationActor) -> None:
+        if key in self._running:
+            return
+        task = asyncio.create_task(mailbox.run(), name=f"conversation {key}")
+        self._running[key] = task
+        task.add_done_callback(lambda done: self._ended(key, mailbox, done))
+
+    def _ended(self, key: Key, mailbox: ConversationActor, task: asyncio.Task[None]) -> None:
+        self._running.pop(key, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._mailboxes.pop(key, None)
+        if isinstance(error, Fenced):
+            _log.info("%s", error)
+        elif error is not None:
+            # One conversation's bug stops that conversation, not the others. Its turn start stands
+            # in the journal, so the third crash sets the turn aside.
+            _log.error("conversation %s crashed", key, exc_info=error)
+            self._resting_until_ms[key] = self._ports.clock.now_ms() + round(AGAIN_S * 1_000)
+        elif mailbox.has_mail and not self._draining and not task.cancelled():
+            self._ensure_running(key, mailbox)
+
+    def _let_go_of_idle(self) -> None:
+        now_ms = self._ports.clock.now_ms()
+        for key in [
+            key
+            for key, mailbox in self._mailboxes.items()
+            if key not in self._running and mailbox.touched_ms + IDLE_MS < now_ms
+        ]:
+            del self._mailboxes[key]
+        for key in [k for k, until_ms in self._resting_until_ms.items() if until_ms <= now_ms]:
+            del self._resting_until_ms[key]
+
+    def _make_room(self) -> None:
+        """Drops the tenth of the mailboxes at rest that was touched longest ago."""
+        resting = [key for key in self._mailboxes if key not in self._running]
+        resting.sort(key=lambda key: self._mailboxes[key].touched_ms)
+        for key in resting[: MAILBOXES_MAX // 10]:
+            del self._mailboxes[key]

@@ -1,0 +1,78 @@
+"""Decides who may use a conversation over the API: its company, or the browser it was made for."""
+
+import hashlib
+import hmac
+from typing import Any
+
+from fastapi import Request
+from redis.asyncio import Redis
+
+from actors.clock import Clock, Ids
+from actors.companies.company import Company
+from actors.journal.keys import Key
+from actors.journal.stream import translating
+from actors.web.refusals import Refused
+
+COOKIE = "turnwise_chat"
+COOKIE_LIFE_S = 7 * 24 * 3_600
+SECRET_KEY = "turnwise:webchat:secret"
+"""Made at the first use and shared by all replicas."""
+
+
+def sign(secret: bytes, key: Key, issued_s: int) -> str:
+    """A pass to one conversation of the web chat."""
+    text = f"{key}:{issued_s}"
+    return f"{text}:{hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()}"
+
+
+def opened(secret: bytes, ticket: str, now_s: float) -> Key | None:
+    """The conversation that a pass opens, or None if it is forged or too old."""
+    parts = ticket.split(":")
+    if len(parts) != 4 or not parts[2].isdecimal():
+        return None
+    key, issued_s = Key(parts[0], parts[1]), int(parts[2])
+    if not hmac.compare_digest(sign(secret, key, issued_s).encode(), ticket.encode()):
+        return None
+    return key if now_s - issued_s < COOKIE_LIFE_S else None
+
+
+class Access:
+    """Checks the API's callers."""
+
+    def __init__(self, redis: Redis, clock: Clock, ids: Ids) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._ids = ids
+        self._secret: bytes | None = None
+
+    async def check(self, request: Request, company: Company, conversation_id: str) -> str:
+        """The channel of an authorised request: `api` or `webchat`. Raises Refused 401."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and company.owns_token(token.strip()):
+            return "api"
+        ticket = request.cookies.get(COOKIE)
+        if ticket and company.webchat:
+            key = await self.opened(ticket)
+            if key == Key(company.company_id, conversation_id):
+                return "webchat"
+        if token:
+            raise Refused(401, f"the bearer token is not one of company {company.company_id}")
+        if company.api_token_sha256 is None:
+            raise Refused(401, "this company's API is closed; set API_TOKEN to open it")
+        raise Refused(401, "the bearer token is missing: send Authorization: Bearer <API_TOKEN>")
+
+    async def issue(self, key: Key) -> str:
+        """A pass to a new conversation of the web chat."""
+        return sign(await self._shared_secret(), key, self._clock.now_ms() // 1_000)
+
+    async def opened(self, ticket: str) -> Key | None:
+        """The conversation that a pass opens, or None."""
+        return opened(await self._shared_secret(), ticket, self._clock.now_ms() / 1_000)
+
+    async def _shared_secret(self) -> bytes:
+        if self._secret is None:
+            with translating():
+                await self._redis.set(SECRET_KEY, self._ids.new() + self._ids.new(), nx=True)
+                found: Any = await self._redis.get(SECRET_KEY)
+                self._secret = bytes(found)
+        return self._secret
