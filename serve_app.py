@@ -1,7 +1,6 @@
 """The HTTP service as a Ray Serve application: `serve run serve_app:app`."""
 
-from functools import partial
-
+from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import BackpressureConfig
@@ -16,6 +15,10 @@ STREAMS_PER_REPLICA = 64
 
 def application(settings: Settings) -> Application:
     """The application for these settings."""
+
+    def service() -> FastAPI:  # called in each replica; Serve takes a function, not a partial
+        return build(settings)
+
     ingress = serve.deployment(
         name="ingress",
         num_replicas=settings.replicas,
@@ -25,7 +28,7 @@ def application(settings: Settings) -> Application:
         ray_actor_options={"num_cpus": 0},
         health_check_period_s=5,
         graceful_shutdown_timeout_s=10,
-    )(serve.ingress(partial(build, settings))())
+    )(serve.ingress(service)())
     return ingress.bind()
 
 

@@ -147,7 +147,7 @@ class EmbeddedRedis:
         conf.touch(mode=0o600)
         conf.write_text(
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\ndir {self._dir}\n"
-            f'appendonly yes\nappendfsync {self._appendfsync}\nsave ""\n'
+            f'set-proc-title no\nappendonly yes\nappendfsync {self._appendfsync}\nsave ""\n'
             f"maxmemory-policy noeviction\nlogfile {self._dir / 'redis.log'}\n"
         )
         self._process = subprocess.Popen([self._server, str(conf)], start_new_session=True)
