@@ -271,6 +271,19 @@ def start_ray(settings: Settings) -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
+def ray_head() -> list[psutil.Process]:
+    """The processes without which this process's Ray is no more."""
+    own = psutil.Process().children()
+    return [process for process in own if process.name() in ("gcs_server", "raylet")]
+
+
+def all_run(processes: list[psutil.Process]) -> bool:
+    """Whether none of these has ended."""
+    return all(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
+
+
 def join_ray(settings: Settings) -> str:
     """Connects to the cluster at RAY_ADDRESS. Raises Misconfigured if it cannot be reached."""
     import ray
@@ -282,6 +295,13 @@ def join_ray(settings: Settings) -> str:
             f"Ray at {settings.ray_address} cannot be reached; start it or correct RAY_ADDRESS"
         ) from error
     return settings.ray_address
+
+
+def leave_ray() -> None:
+    """Disconnects; ends the Ray that start_ray started."""
+    import ray
+
+    ray.shutdown()
 
 
 def write_environment(path: Path, variables: dict[str, str]) -> None:

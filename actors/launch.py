@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from actors.settings import Settings
 WATCH_S = 0.5
 READY_S = 60
 SCHEDULER_PAUSE_S = 2.0
+SERVE_STOP_S = 6.0
 SERVE_APP = "default"
 """The name that `serve run` uses too, so that it redeploys this application."""
 
@@ -38,6 +40,7 @@ class Run:
         self._redis: embedded.EmbeddedRedis | None = None
         self._scheduler: psutil.Popen | None = None
         self._ray_address = settings.ray_address
+        self._ray_head: list[psutil.Process] = []
 
     def start(self) -> None:
         """Brings everything up. Raises Misconfigured."""
@@ -54,12 +57,11 @@ class Run:
         if own_ray:
             os.environ.update(embedded.ray_environment())
             self._ray_address = embedded.start_ray(settings)
+            self._ray_head = embedded.ray_head()
             os.environ["RAY_ADDRESS"] = self._ray_address
         else:
             self._ray_address = embedded.join_ray(settings)
-        import ray
-
-        undo.callback(lambda: ray.shutdown())  # type: ignore[no-untyped-call]
+        undo.callback(embedded.leave_ray)
         self._start_service()
         self._start_scheduler()
 
@@ -85,7 +87,7 @@ class Run:
         ran_before = placement.serve_is_running()
         placement.start_hosts(settings)
         self._undo.callback(placement.end_all)
-        self._undo.callback(lambda: serve.delete(SERVE_APP) if ran_before else serve.shutdown())
+        self._undo.callback(_leave_serve, ran_before=ran_before)
         serve.start(http_options={"host": settings.bind_address, "port": settings.port})
         serve.run(serve_app.application(settings), name=SERVE_APP, route_prefix="/")
 
@@ -124,6 +126,10 @@ class Run:
     def watch(self) -> None:
         """Waits for the end; brings back a child that died."""
         while not self._stopping.wait(WATCH_S):
+            if self._ray_head and not embedded.all_run(self._ray_head):
+                say("Ray died, everything is started again")
+                self.stop()
+                os.execv(sys.executable, [sys.executable, *sys.argv])
             if self._redis is not None and not self._redis.is_running:
                 say("redis-server died and is started again")
                 self._redis.start()
@@ -139,6 +145,17 @@ class Run:
     def stop(self) -> None:
         """Stops all that was started."""
         self._undo.close()
+
+
+def _leave_serve(*, ran_before: bool) -> None:
+    """Ends the application, and Serve itself unless it ran before; its requests end first."""
+    from ray import serve
+
+    leave = partial(serve.delete, SERVE_APP) if ran_before else serve.shutdown
+    # In a thread of its own: Serve waits up to 30 s for a controller that may be gone.
+    leaving = threading.Thread(target=leave, daemon=True)
+    leaving.start()
+    leaving.join(SERVE_STOP_S)
 
 
 def _spawn_scheduler() -> psutil.Popen:

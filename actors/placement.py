@@ -92,6 +92,9 @@ class ConversationHost:
         self._name = name
         self._release = release
         self._parts = wiring.build(settings)
+        # Now, not at a company's first message: it takes a second to import a model's client.
+        for company in self._parts.directory:
+            self._parts.ports.personas.persona(company.company_id)
         self._host = Host(self._parts.ports, slots)
         self._rest_since_ms = self._parts.clock.now_ms()
         # The replay of what is unanswered begins here, before the first call.

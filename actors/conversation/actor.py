@@ -281,6 +281,7 @@ class ConversationActor:
 
     async def _start(self, start: turns.Start) -> None:
         batch = start.batch
+        self._show_typing()
         await self._record(
             TurnStarted(
                 at_ms=self._now(),

@@ -1,5 +1,6 @@
 """Keeps the journals in Redis: appends, hands over the pen, records, reads, trims."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -87,6 +88,11 @@ class Unanswered(msgspec.Struct, frozen=True):
     oldest_ms: int
 
 
+_PASSING = re.compile(
+    r"\b(OOM|READONLY|MISCONF|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b"
+)
+
+
 @contextmanager
 def translating() -> Iterator[None]:
     """Redis's errors as ours: whatever may pass (away, loading, full, read-only) is Retryable."""
@@ -97,8 +103,9 @@ def translating() -> Iterator[None]:
     except (OutOfMemoryError, ReadOnlyError) as error:
         raise Retryable(f"Redis takes no writes: {error}") from error
     except ResponseError as error:
-        if str(error).startswith(("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")):
-            raise Retryable(f"Redis is not ready: {error}") from error
+        # Redis 6.2 wraps what a script's command says into a sentence of its own.
+        if _PASSING.search(str(error)):
+            raise Retryable(f"Redis takes no writes: {error}") from error
         raise
     except RedisError as error:
         raise Retryable(f"Redis failed: {error}", doubtful=True) from error

@@ -1,0 +1,1 @@
+"""Measures speed and memory on this machine: `python -m bench [section …]` prints one table."""

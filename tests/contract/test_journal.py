@@ -1,0 +1,192 @@
+"""One suite for every journal: Redis 6.2, Redis 7 and the one in memory that other tests use."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from actors.conversation.ports import Log
+from actors.errors import Fenced
+from actors.journal.keys import SLOTS, Key
+from actors.journal.stream import Appended, Full, Journal
+from tests.fakes import MemoryJournal
+
+KEY = Key("acme", "321")
+NOW = 1_760_000_000_000
+WAITING_MAX = 5
+
+AnyJournal = Journal | MemoryJournal
+
+
+@pytest.fixture(params=["memory", "redis_6", "redis_7"])
+async def journal(request: pytest.FixtureRequest) -> AsyncIterator[AnyJournal]:
+    if request.param == "memory":
+        yield MemoryJournal(waiting_max=WAITING_MAX)
+        return
+    client = Redis.from_url(request.getfixturevalue(request.param))
+    await client.flushall()
+    yield Journal(client, waiting_max=WAITING_MAX)
+    await client.aclose()
+
+
+async def append(
+    journal: AnyJournal, message_id: str, *, key: Key = KEY, at_ms: int = NOW, batch: int = 20
+) -> Appended:
+    appended = await journal.append(
+        key, message_id, f"event {message_id}".encode(), at_ms=at_ms, largest_batch=batch
+    )
+    assert isinstance(appended, Appended)
+    return appended
+
+
+def is_a_log(journal: AnyJournal) -> Log:
+    """Both fit the port."""
+    return journal
+
+
+async def record(  # one event, with the usual bookkeeping
+    journal: AnyJournal,
+    epoch: int,
+    write: int,
+    *,
+    promised: tuple[int, ...] = (),
+    settled: tuple[int, ...] = (),
+) -> tuple[int, int]:
+    return await journal.record(
+        KEY,
+        epoch=epoch,
+        write=write,
+        events=[f"write {epoch}.{write}".encode()],
+        promised=promised,
+        settled=settled,
+    )
+
+
+async def test_messages_are_numbered_in_the_order_they_come(journal: AnyJournal) -> None:
+    appended = [await append(journal, name, at_ms=NOW + place) for place, name in enumerate("abc")]
+    assert [(a.seq, a.position, a.turn_first) for a in appended] == [
+        (1, 1, 1),
+        (2, 2, 1),
+        (3, 3, 1),
+    ]
+    assert {a.oldest_ms for a in appended} == {NOW}
+    assert [a.company_load for a in appended] == [1, 2, 3]
+    assert [e.raw for e in await journal.read(KEY, after=1)] == [b"event b", b"event c"]
+
+
+async def test_the_same_message_is_one_message(journal: AnyJournal) -> None:
+    first = await append(journal, "a")
+    await append(journal, "b")
+    again = await append(journal, "a", at_ms=NOW + 60_000)
+    assert (again.fresh, again.seq, again.position, again.turn_first) == (False, first.seq, 1, 1)
+    assert len(await journal.read(KEY, after=0)) == 2
+
+
+async def test_a_duplicate_of_an_answered_message_is_not_answered_again(
+    journal: AnyJournal,
+) -> None:
+    await append(journal, "a")
+    taken = await journal.activate(KEY)
+    await record(journal, taken.epoch, 1, settled=(1,))
+    again = await append(journal, "a")
+    assert (again.fresh, again.position) == (False, 0)
+    assert await journal.unanswered(range(SLOTS), NOW) == []
+
+
+async def test_appends_at_once_are_all_there_and_once(journal: AnyJournal) -> None:
+    keys = [Key("acme", str(place % 7)) for place in range(35)]
+    await asyncio.gather(
+        *(append(journal, f"m{place % 28}", key=key) for place, key in enumerate(keys))
+    )
+    seqs = [[e.seq for e in await journal.read(key, after=0)] for key in dict.fromkeys(keys)]
+    assert seqs == [[1, 2, 3, 4]] * 7
+
+
+async def test_a_conversation_takes_no_more_than_its_bound(journal: AnyJournal) -> None:
+    for place in range(WAITING_MAX):
+        await append(journal, f"m{place}")
+    refused = await journal.append(KEY, "one more", b"", at_ms=NOW, largest_batch=20)
+    assert refused == Full(WAITING_MAX)
+    again = await append(journal, "m0")
+    assert not again.fresh, "a duplicate is still recognised"
+    taken = await journal.activate(KEY)
+    await record(journal, taken.epoch, 1, settled=(1,))
+    assert (await append(journal, "one more")).position == WAITING_MAX
+
+
+async def test_activation_replays_from_the_oldest_unanswered_message(
+    journal: AnyJournal,
+) -> None:
+    await append(journal, "a")
+    await append(journal, "b")
+    first = await journal.activate(KEY)
+    assert (first.epoch, first.seq, [e.seq for e in first.entries]) == (1, 2, [1, 2])
+    await record(journal, first.epoch, 1, settled=(1,))
+    second = await journal.activate(KEY)
+    assert (second.epoch, second.seq, [e.seq for e in second.entries]) == (2, 3, [2, 3])
+    await record(journal, second.epoch, 1, settled=(2,))
+    third = await journal.activate(KEY)
+    assert (third.epoch, third.seq, third.entries) == (3, 4, ())
+
+
+async def test_a_stale_epoch_writes_nothing(journal: AnyJournal) -> None:
+    await append(journal, "a")
+    old = await journal.activate(KEY)
+    new = await journal.activate(KEY)
+    with pytest.raises(Fenced, match="acme:321"):
+        await record(journal, old.epoch, 1, settled=(1,))
+    assert len(await journal.read(KEY, after=0)) == 1
+    assert await journal.unanswered(range(SLOTS), NOW) != []
+    assert await record(journal, new.epoch, 1, settled=(1,)) == (2, 2)
+
+
+async def test_a_repeated_write_is_one_write(journal: AnyJournal) -> None:
+    await append(journal, "a")
+    taken = await journal.activate(KEY)
+    assert await record(journal, taken.epoch, 1) == (2, 2)
+    await append(journal, "b")
+    assert await record(journal, taken.epoch, 1) == (2, 3)
+    assert len(await journal.read(KEY, after=0)) == 3
+    assert await record(journal, taken.epoch, 2) == (4, 4)
+
+
+async def test_a_message_that_came_in_meanwhile_keeps_the_mark(journal: AnyJournal) -> None:
+    await append(journal, "a", at_ms=NOW)
+    taken = await journal.activate(KEY)
+    await append(journal, "b", at_ms=NOW + 5)
+    await record(journal, taken.epoch, 1, settled=(1,))
+    (owing,) = await journal.unanswered(range(SLOTS), NOW + 10)
+    assert (owing.key, owing.oldest_ms) == (KEY, NOW + 5)
+
+
+async def test_a_promised_answer_keeps_the_mark_and_opens_the_next_turn(
+    journal: AnyJournal,
+) -> None:
+    await append(journal, "a")
+    taken = await journal.activate(KEY)
+    await record(journal, taken.epoch, 1, promised=(1,))
+    assert await journal.unanswered(range(SLOTS), NOW) != []
+    after = await append(journal, "b")
+    assert (after.position, after.turn_first) == (2, after.seq)
+
+
+async def test_the_turn_of_a_message_counts_in_largest_batches(journal: AnyJournal) -> None:
+    appended = [await append(journal, f"m{place}", batch=2) for place in range(5)]
+    assert [a.turn_first for a in appended] == [1, 1, 3, 3, 5]
+
+
+async def test_unanswered_conversations_are_found_by_slot_and_age(journal: AnyJournal) -> None:
+    keys = [Key("acme", str(number)) for number in range(4)]
+    for place, key in enumerate(keys):
+        await append(journal, "a", key=key, at_ms=NOW - place)
+    found = await journal.unanswered(range(SLOTS), NOW - 1)
+    assert [entry.key for entry in found] == keys[:0:-1], "oldest first, the youngest left out"
+    assert await journal.unanswered([keys[1].slot], NOW) == [found[-1]]
+
+
+async def test_the_end_of_a_journal_is_read_in_order(journal: AnyJournal) -> None:
+    for name in "abcde":
+        await append(journal, name)
+    assert [e.seq for e in await journal.read_last(KEY, 2)] == [4, 5]
+    assert [e.seq for e in await journal.read_last(KEY, 2, before=4)] == [2, 3]

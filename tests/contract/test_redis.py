@@ -1,0 +1,161 @@
+"""What only the Redis journal does: bounds, loads, deletion, errors, one slot for each script."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from actors import wiring
+from actors.errors import Fenced, Retryable
+from actors.journal import stream
+from actors.journal.keys import SLOTS, Key, redis_keys
+from actors.journal.stream import Appended, Journal
+from actors.maintenance.lease import Lease
+from actors.settings import Settings
+from tests.places import free_ports
+
+KEY = Key("acme", "321")
+NOW = 1_760_000_000_000
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def journal(redis: Redis) -> Journal:
+    return Journal(redis, waiting_max=100)
+
+
+async def append(journal: Journal, name: str, key: Key = KEY, at_ms: int = NOW) -> Appended:
+    appended = await journal.append(key, name, name.encode(), at_ms=at_ms, largest_batch=20)
+    assert isinstance(appended, Appended)
+    return appended
+
+
+async def answer(journal: Journal, seq: int, key: Key = KEY) -> None:
+    taken = await journal.activate(key)
+    await journal.record(
+        key, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(seq,)
+    )
+
+
+async def test_loads_count_a_companys_unanswered_messages(journal: Journal) -> None:
+    for name in ("a", "b"):
+        await append(journal, name)
+    await append(journal, "a", Key("acme", "322"))
+    await append(journal, "a", Key("other", "1"))
+    assert await journal.loads(range(SLOTS)) == {"acme": 3, "other": 1}
+    await answer(journal, 1)
+    assert await journal.loads(range(SLOTS)) == {"acme": 2, "other": 1}
+    await answer(journal, 1, Key("other", "1"))
+    assert await journal.loads(range(SLOTS)) == {"acme": 2}
+
+
+async def test_a_journal_and_its_memory_of_ids_are_bounded(
+    journal: Journal, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "EVENTS_KEPT_MAX", 200)
+    for place in range(450):
+        appended = await append(journal, f"m{place}")
+        await answer(journal, appended.seq)
+    keys = redis_keys(KEY)
+    assert await redis.xlen(keys.journal) < 400  # whole nodes of up to 100 are cut off
+    assert await redis.zcard(keys.seen) == 200
+
+
+async def test_a_quiet_conversation_is_deleted_and_its_numbers_go_on(
+    journal: Journal, redis: Redis
+) -> None:
+    await append(journal, "a")
+    await answer(journal, 1)
+    assert await journal.quiet_since(KEY.slot, NOW + 1) == [KEY]
+    assert await journal.trim(KEY, NOW + 1) == 2
+    left = await redis.keys("*")
+    assert left == [redis_keys(KEY).meta.encode()]
+    assert await redis.pttl(redis_keys(KEY).meta) > 0
+    again = await append(journal, "a", at_ms=NOW + 5)
+    assert (again.fresh, again.seq) == (True, 3)
+    assert await redis.pttl(redis_keys(KEY).meta) == -1, "the counters stay with the conversation"
+
+
+@pytest.mark.parametrize("why", ["busy", "unanswered"])
+async def test_a_conversation_in_use_is_kept(journal: Journal, why: str) -> None:
+    await append(journal, "a")
+    if why == "busy":
+        await answer(journal, 1)
+    before_ms = NOW if why == "busy" else NOW + 1
+    assert await journal.trim(KEY, before_ms) is None
+    assert len(await journal.read(KEY, after=0)) >= 1
+
+
+async def test_a_mailbox_in_memory_lets_go_of_a_deleted_conversation(journal: Journal) -> None:
+    await append(journal, "a")
+    taken = await journal.activate(KEY)
+    await journal.record(
+        KEY, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(1,)
+    )
+    await journal.trim(KEY, NOW + 1)
+    with pytest.raises(Fenced):
+        await journal.record(
+            KEY, epoch=taken.epoch, write=2, events=[b"x"], promised=(), settled=()
+        )
+
+
+async def test_the_scripts_survive_a_redis_that_forgot_them(journal: Journal, redis: Redis) -> None:
+    await append(journal, "a")
+    await redis.script_flush()
+    assert (await append(journal, "b")).seq == 2
+
+
+async def test_read_open_begins_at_the_oldest_unanswered(journal: Journal) -> None:
+    assert await journal.read_open(KEY) == ()
+    for name in "ab":
+        await append(journal, name)
+    await answer(journal, 1)
+    assert [e.seq for e in await journal.read_open(KEY)] == [2, 3]
+    assert await journal.counters(KEY) == (3, 1)
+    assert await journal.counters(Key("acme", "unknown")) is None
+
+
+async def test_redis_away_is_retryable_and_doubtful(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    settings = Settings.model_validate(
+        {"redis_url": f"redis://127.0.0.1:{port}/0", "data_dir": tmp_path}
+    )
+    parts = wiring.build(settings)
+    with pytest.raises(Retryable, match="Redis is away") as caught:
+        await append(parts.journal, "a")
+    assert caught.value.doubtful
+
+
+async def test_a_full_redis_is_retryable(journal: Journal, redis: Redis) -> None:
+    await redis.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(Retryable, match="takes no writes"):
+            await append(journal, "a")
+    finally:
+        await redis.config_set("maxmemory", "0")
+
+
+async def test_replicated_durability_refuses_without_a_replica(redis: Redis) -> None:
+    journal = Journal(redis, waiting_max=100, replicas=1)
+    with pytest.raises(Retryable, match="0 of 1 Redis replicas"):
+        await append(journal, "a")
+
+
+async def test_one_scheduler_at_a_time_and_each_tick_once(redis: Redis) -> None:
+    first, second = Lease(redis, "first"), Lease(redis, "second")
+    assert await first.take()
+    assert not await second.take()
+    assert await first.take(), "renewed"
+    assert await first.claim("sweep:30000", 60_000)
+    assert not await second.claim("sweep:30000", 60_000)
+    await second.release()
+    assert not await second.take(), "only the holder gives it back"
+    await first.release()
+    assert await second.take()

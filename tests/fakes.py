@@ -1,0 +1,297 @@
+"""Plays the outside of a conversation: a clock, a journal, a channel, a model, in memory."""
+
+import asyncio
+import heapq
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from actors.channels.message import Message, Outgoing
+from actors.conversation.events import MessageReceived, encode
+from actors.conversation.pace import Pace
+from actors.conversation.ports import Persona, Ports
+from actors.errors import Fenced, Retryable
+from actors.journal.keys import Key
+from actors.journal.stream import Activation, Appended, Entry, Full, Unanswered
+from actors.llm.prompt import Prompt
+from actors.llm.responder import Answer
+
+START_MS = 1_760_000_000_000
+KEY = Key("acme", "321")
+
+
+async def settle() -> None:
+    """Lets every task run until it waits for something."""
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+class VirtualClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self._now_ms = START_MS
+        self._order = itertools.count()
+        self._timers: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def sleep(self, seconds: float) -> None:
+        await self._timer(self._now_ms + round(seconds * 1_000))
+
+    async def wait(self, event: asyncio.Event, until_ms: int | None) -> None:
+        if until_ms is None:
+            await event.wait()
+            return
+        if event.is_set() or until_ms <= self._now_ms:
+            return
+        waiter: asyncio.Future[object] = asyncio.ensure_future(event.wait())
+        timer: asyncio.Future[object] = asyncio.ensure_future(self._timer(until_ms))
+        try:
+            await asyncio.wait({waiter, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+            timer.cancel()
+
+    def _timer(self, due_ms: int) -> asyncio.Future[None]:
+        timer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._timers, (due_ms, next(self._order), timer))
+        return timer
+
+    async def advance(self, seconds: float) -> None:
+        """Lets so much time pass, timer by timer."""
+        await self.advance_to(self._now_ms + round(seconds * 1_000))
+
+    async def advance_to(self, until_ms: int) -> None:
+        await settle()
+        while self._timers and self._timers[0][0] <= until_ms:
+            due_ms, _, timer = heapq.heappop(self._timers)
+            if not timer.done():
+                self._now_ms = max(self._now_ms, due_ms)
+                timer.set_result(None)
+                await settle()
+        self._now_ms = max(self._now_ms, until_ms)
+        await settle()
+
+
+class LoadedDice:
+    """Always throws the lowest."""
+
+    def between(self, low: float, high: float) -> float:
+        del high
+        return low
+
+
+class MemoryJournal:
+    """The journal's semantics in memory; tests/contract holds it to Redis's."""
+
+    def __init__(self, waiting_max: int = 100) -> None:
+        self._waiting_max = waiting_max
+        self._entries: dict[Key, list[Entry]] = defaultdict(list)
+        self._turns: dict[tuple[Key, int], int] = {}
+        self._seen: dict[Key, dict[str, int]] = defaultdict(dict)
+        self._waiting: dict[Key, dict[int, int]] = defaultdict(dict)
+        self._promised: dict[Key, tuple[int, ...]] = defaultdict(tuple)
+        self._seq: dict[Key, int] = defaultdict(int)
+        self._epoch: dict[Key, int] = defaultdict(int)
+        self._writes: dict[Key, tuple[int, int, int]] = {}
+        self.interrupt: Callable[[str], None] = lambda _: None
+        """Called at the beginning and the end of every call; may raise."""
+
+    async def append(
+        self, key: Key, message_id: str, raw: bytes, *, at_ms: int, largest_batch: int
+    ) -> Appended | Full:
+        waiting = self._waiting[key]
+        oldest_ms = next(iter(waiting.values()), at_ms)
+        if (seq := self._seen[key].get(message_id)) is not None:
+            place = sum(other <= seq for other in waiting)
+            return Appended(False, seq, place, self._turns[key, seq], oldest_ms, self._load(key))
+        if len(waiting) >= self._waiting_max:
+            return Full(len(waiting))
+        open_ = [other for other in waiting if other not in self._promised[key]]
+        self._seq[key] += 1
+        seq = self._seq[key]
+        head = len(open_) // largest_batch * largest_batch
+        first = open_[head] if head < len(open_) else seq
+        self._entries[key].append(Entry(seq, raw))
+        self._turns[key, seq] = first
+        self._seen[key][message_id] = seq
+        waiting[seq] = at_ms
+        return Appended(True, seq, len(waiting), first, oldest_ms, self._load(key))
+
+    def _load(self, key: Key) -> int:
+        return sum(
+            len(waiting)
+            for other, waiting in self._waiting.items()
+            if other.company_id == key.company_id and other.slot == key.slot
+        )
+
+    async def activate(self, key: Key) -> Activation:
+        self.interrupt("activate")
+        self._epoch[key] += 1
+        waiting = self._waiting[key]
+        entries = [e for e in self._entries[key] if waiting and e.seq >= min(waiting)]
+        self.interrupt("activated")
+        return Activation(self._epoch[key], self._seq[key], tuple(entries))
+
+    async def record(
+        self,
+        key: Key,
+        *,
+        epoch: int,
+        write: int,
+        events: Sequence[bytes],
+        promised: Iterable[int],
+        settled: Iterable[int],
+    ) -> tuple[int, int]:
+        self.interrupt("record")
+        if epoch != self._epoch[key]:
+            raise Fenced(f"conversation {key}: epoch {epoch} is over, {self._epoch[key]} holds it")
+        last = self._writes.get(key, (0, 0, 0))
+        if last[:2] == (epoch, write):
+            return last[2], self._seq[key]
+        first = self._seq[key] + 1
+        for raw in events:
+            self._seq[key] += 1
+            self._entries[key].append(Entry(self._seq[key], raw))
+        self._writes[key] = (epoch, write, first)
+        self._promised[key] = tuple(promised)
+        for seq in settled:
+            self._waiting[key].pop(seq, None)
+        self.interrupt("recorded")
+        return first, self._seq[key]
+
+    async def read(self, key: Key, after: int, count: int = 500) -> tuple[Entry, ...]:
+        self.interrupt("read")
+        return tuple(e for e in self._entries[key] if e.seq > after)[:count]
+
+    async def read_last(
+        self, key: Key, count: int = 500, before: int | None = None
+    ) -> tuple[Entry, ...]:
+        self.interrupt("read")
+        found = [e for e in self._entries[key] if before is None or e.seq < before]
+        return tuple(found[-count:])
+
+    async def unanswered(self, slots: Iterable[int], before_ms: int) -> list[Unanswered]:
+        self.interrupt("unanswered")
+        wanted = set(slots)
+        found = [
+            Unanswered(key, min(waiting.values()))
+            for key, waiting in self._waiting.items()
+            if waiting and key.slot in wanted and next(iter(waiting.values())) <= before_ms
+        ]
+        return sorted(found, key=lambda entry: entry.oldest_ms)
+
+    def raw_events(self, key: Key = KEY) -> list[bytes]:
+        return [entry.raw for entry in self._entries[key]]
+
+
+class MemoryChannel:
+    """A channel that keeps what is posted. `faults` are raised by the next calls, in order.
+
+    A fault that is `stored` takes effect and fails all the same.
+    """
+
+    def __init__(self) -> None:
+        self.posted: list[Outgoing] = []
+        self.calls: list[str] = []
+        self.faults: dict[str, list[Exception]] = defaultdict(list)
+        self.stored = False
+        self.interrupt: Callable[[str], None] = lambda _: None
+
+    async def send(self, reply: Outgoing) -> str:
+        self.interrupt("send")
+        self.calls.append("send")
+        if self.faults["send"]:
+            if self.stored:
+                self.posted.append(reply)
+            raise self.faults["send"].pop(0)
+        self.posted.append(reply)
+        self.interrupt("sent")
+        return f"c{len(self.posted)}"
+
+    async def find(self, reply: Outgoing) -> str | None:
+        self.interrupt("find")
+        self.calls.append("find")
+        if self.faults["find"]:
+            raise self.faults["find"].pop(0)
+        for place, posted in enumerate(self.posted, start=1):
+            if posted.reply_id == reply.reply_id:
+                return f"c{place}"
+        return None
+
+    async def typing(self, conversation_id: str, *, on: bool) -> None:
+        del conversation_id
+        self.calls.append(f"typing {'on' if on else 'off'}")
+        if self.faults["typing"]:
+            raise self.faults["typing"].pop(0)
+
+
+class ScriptedModel:
+    """Echoes the question after `delay_s`. `faults` are raised by the next calls, in order."""
+
+    name = "scripted"
+
+    def __init__(self, clock: VirtualClock, delay_s: float = 2.0) -> None:
+        self._clock = clock
+        self.delay_s = delay_s
+        self.prompts: list[Prompt] = []
+        self.faults: list[Exception] = []
+        self.running = 0
+        self.most_running = 0
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        self.prompts.append(prompt)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self._clock.sleep(self.delay_s)
+        finally:
+            self.running -= 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return Answer(f"re: {prompt.question}", "scripted", 7, 5)
+
+
+class OnePersona:
+    """Every company speaks alike."""
+
+    def __init__(self, persona: Persona) -> None:
+        self._persona = persona
+
+    def persona(self, company_id: str) -> Persona:
+        del company_id
+        return self._persona
+
+
+class World:
+    """A whole outside, and one customer in it."""
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self.clock = VirtualClock()
+        self.journal = MemoryJournal()
+        self.channel = MemoryChannel()
+        self.model = ScriptedModel(self.clock)
+        self.pace = pace or Pace()
+        self._ids = itertools.count(48_211)
+        persona = Persona(self.pace, "Be brief.", self.model, {"chatwoot": self.channel})
+        self.ports = Ports(
+            self.journal, OnePersona(persona), self.clock, LoadedDice(), history_tokens=1_000
+        )
+
+    async def write(self, text: str, message_id: str | None = None) -> tuple[int, bytes]:
+        """The customer writes: the message is in the journal, but nobody was told."""
+        message = Message(message_id or str(next(self._ids)), text, "chatwoot")
+        now_ms = self.clock.now_ms()
+        raw = encode(MessageReceived(at_ms=now_ms, message=message))
+        appended = await self.journal.append(
+            KEY, message.message_id, raw, at_ms=now_ms, largest_batch=self.pace.largest_batch
+        )
+        assert isinstance(appended, Appended)
+        return appended.seq, raw
+
+
+def away() -> Retryable:
+    """What the journal raises while Redis is away."""
+    return Retryable("Redis is away", doubtful=True)

@@ -1,0 +1,336 @@
+"""One conversation against a virtual clock, a journal in memory, a channel and a model."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors.conversation.actor import ConversationActor
+from actors.conversation.events import (
+    ReplyCommitted,
+    ReplySent,
+    SendFailed,
+    SetAside,
+    TurnFailed,
+    TurnInterrupted,
+    TurnStarted,
+    TurnSuperseded,
+    decode,
+)
+from actors.conversation.pace import Pace
+from actors.errors import Fenced, Permanent, Retryable
+from tests.fakes import KEY, World, away, settle
+
+
+@contextlib.asynccontextmanager
+async def running(actor: ConversationActor) -> AsyncIterator[asyncio.Task[None]]:
+    """The actor's loop, ended with the block; a crash of it fails the test."""
+    task = asyncio.create_task(actor.run())
+    await settle()
+    try:
+        yield task
+    finally:
+        if not task.done():
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def happened(world: World, *kinds: type) -> list[str]:
+    """The kinds of the journal's events, in order."""
+    events = [decode(raw) for raw in world.journal.raw_events()]
+    return [type(event).__name__ for event in events if not kinds or isinstance(event, kinds)]
+
+
+async def test_fragments_get_one_answer() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    for text in ("Hi", "I want", "a price"):
+        actor.deliver(*await world.write(text))
+        async with running(actor):
+            await world.clock.advance(3)
+    async with running(actor) as task:
+        await world.clock.advance(12)
+        assert task.done()
+    assert [reply.text for reply in world.channel.posted] == ["re: Hi I want a price"]
+    assert happened(world) == [
+        "MessageReceived",
+        "MessageReceived",
+        "MessageReceived",
+        "TurnStarted",
+        "ReplyCommitted",
+        "ReplySent",
+    ]
+    assert world.channel.posted[0].after_message_id == "48213"
+
+
+@pytest.mark.parametrize("order", [(2, 0, 1), (0, 0, 2, 1), (2,), ()])
+async def test_lost_doubled_and_swapped_deliveries_do_no_harm(order: tuple[int, ...]) -> None:
+    world = World()
+    written = [await world.write(text) for text in ("one", "two", "three")]
+    actor = ConversationActor(KEY, world.ports)
+    for place in order:
+        actor.deliver(*written[place])
+    async with running(actor):
+        await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: one two three"]
+
+
+async def test_a_delivery_that_the_journal_does_not_hold_is_not_true() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    seq, raw = await world.write("one")
+    actor.deliver(seq, raw)
+    actor.deliver(seq + 7, raw)
+    async with running(actor) as task:
+        await world.clock.advance(13)
+        assert task.done()
+    assert len(world.channel.posted) == 1
+
+
+async def test_more_deliveries_than_the_inbox_holds_are_read_from_the_journal() -> None:
+    world = World(Pace(largest_batch=100, longest_wait_ms=10_000))
+    world.journal._waiting_max = 1_000
+    actor = ConversationActor(KEY, world.ports)
+    for place in range(300):
+        actor.deliver(*await world.write(f"m{place}"))
+    async with running(actor):
+        await world.clock.advance(60)
+    assert sum(len(reply.text.split()) - 1 for reply in world.channel.posted) == 300
+
+
+async def test_a_message_during_the_turn_supersedes_the_draft() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(11)
+        assert world.model.running == 1
+        actor.deliver(*await world.write("two"))
+        await settle()
+        assert world.model.running == 0, "the model call is cancelled at once"
+        await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: one two"]
+    assert happened(world, TurnStarted, TurnSuperseded) == [
+        "TurnStarted",
+        "TurnSuperseded",
+        "TurnStarted",
+    ]
+    assert world.model.most_running == 1
+
+
+async def test_a_message_after_the_promise_opens_the_next_turn() -> None:
+    world = World()
+    world.channel.faults["send"] = [Retryable("503", doubtful=False)]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(12.5)  # promised, not sent
+        actor.deliver(*await world.write("two"))
+        await world.clock.advance(30)
+    assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
+
+
+async def test_the_history_is_what_was_said_before_and_not_what_is_asked() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    for text in ("one", "two"):
+        actor.deliver(*await world.write(text))
+        async with running(actor):
+            await world.clock.advance(13)
+    history = world.model.prompts[1].history
+    assert [(line.role, line.text) for line in history] == [
+        ("user", "one"),
+        ("assistant", "re: one"),
+    ]
+    assert world.model.prompts[1].question == "two"
+
+
+async def test_model_failures_are_retried_by_r1_8_and_recorded() -> None:
+    world = World()
+    world.model.faults = [Retryable("503")] * 5
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(10 + 6 * 2 + 2 + 4 + 8 + 16 + 32)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    assert happened(world, TurnFailed) == ["TurnFailed"] * 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "count", "reason"),
+    [
+        (Retryable("503"), 6, "the model failed 6 times"),
+        (Permanent("401"), 1, "the model refused for good"),
+    ],
+)
+async def test_what_the_model_never_answers_is_set_aside(
+    fault: Exception, count: int, reason: str
+) -> None:
+    world = World()
+    world.model.faults = [fault] * count
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(120)
+        assert task.done(), "the conversation goes on"
+    aside = decode(world.journal.raw_events()[-1])
+    assert isinstance(aside, SetAside)
+    assert (aside.seqs, aside.reason, aside.error) == ((1,), reason, str(fault))
+    actor.deliver(*await world.write("two"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: two"]
+
+
+async def test_an_uncertain_send_is_looked_for_before_it_is_repeated() -> None:
+    world = World()
+    world.channel.faults["send"] = [Retryable("timeout", doubtful=True)]
+    world.channel.stored = True
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(16)
+    assert len(world.channel.posted) == 1
+    sent = decode(world.journal.raw_events()[-1])
+    assert isinstance(sent, ReplySent)
+    assert sent.how == "read back"
+    assert happened(world, SendFailed) == ["SendFailed"]
+
+
+async def test_a_send_that_surely_failed_is_repeated_without_a_look() -> None:
+    world = World()
+    world.channel.faults["send"] = [Retryable("no connection")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(16)
+    assert len(world.channel.posted) == 1
+    assert "find" not in world.channel.calls
+
+
+async def test_doubt_stays_while_nobody_could_look() -> None:
+    """The look itself fails without doubt; the send before it was doubtful all the same."""
+    world = World()
+    world.channel.faults["send"] = [Retryable("timeout", doubtful=True)]
+    world.channel.faults["find"] = [Retryable("no connection")]
+    world.channel.stored = True
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(30)
+    assert len(world.channel.posted) == 1
+
+
+async def test_what_the_channel_refuses_is_set_aside() -> None:
+    world = World()
+    world.channel.faults["send"] = [Permanent("404")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(13)
+        assert task.done()
+    assert happened(world, ReplyCommitted, SetAside) == ["ReplyCommitted", "SetAside"]
+
+
+async def test_typing_is_shown_once_a_window_and_its_failure_disturbs_nothing() -> None:
+    world = World()
+    world.channel.faults["typing"] = [Permanent("401")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(2)
+        actor.deliver(*await world.write("two"))
+        await world.clock.advance(14)
+    assert world.channel.calls == ["typing on", "send", "typing off"]
+
+
+async def test_redis_away_delays_and_loses_nothing() -> None:
+    world = World()
+    outage = [away()] * 8
+
+    def interrupt(call: str) -> None:
+        if call in ("activate", "record", "recorded", "read") and outage:
+            raise outage.pop()
+
+    world.journal.interrupt = interrupt
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(60)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    assert happened(world, ReplyCommitted, ReplySent) == ["ReplyCommitted", "ReplySent"]
+    assert not outage
+
+
+async def test_a_stale_epoch_lets_go_before_it_sends() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    task = asyncio.create_task(actor.run())
+    await world.clock.advance(11)
+    await world.journal.activate(KEY)  # another process takes the pen during the draft
+    await world.clock.advance(2)
+    with pytest.raises(Fenced):
+        await task
+    assert world.channel.posted == []
+
+
+async def test_a_bug_in_the_responder_crashes_its_conversation_loudly() -> None:
+    world = World()
+    world.model.faults = [ZeroDivisionError("a bug")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    task = asyncio.create_task(actor.run())
+    await world.clock.advance(13)
+    with pytest.raises(ZeroDivisionError):
+        await task
+
+
+async def test_a_stop_during_the_draft_is_noted_and_counts_as_no_crash() -> None:
+    world = World()
+    seq, raw = await world.write("one")
+    await world.clock.advance(10)
+    for _ in range(4):  # more often than a crash would be forgiven
+        actor = ConversationActor(KEY, world.ports)
+        actor.deliver(seq, raw)
+        async with running(actor):
+            await world.clock.advance(1)
+        await actor.interrupt("the host stops")
+    assert happened(world, TurnInterrupted) == ["TurnInterrupted"] * 4
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(13)
+    assert len(world.channel.posted) == 1
+
+
+async def test_a_turn_that_kills_its_process_three_times_is_set_aside() -> None:
+    world = World()
+    seq, raw = await world.write("poison")
+    await world.clock.advance(10)
+    for _ in range(3):
+        actor = ConversationActor(KEY, world.ports)
+        actor.deliver(seq, raw)
+        async with running(actor):
+            await world.clock.advance(1)
+    actor = ConversationActor(KEY, world.ports)
+    async with running(actor) as task:
+        await world.clock.advance(1)
+        assert task.done()
+    aside = decode(world.journal.raw_events()[-1])
+    assert isinstance(aside, SetAside)
+    assert aside.reason == "its process died 3 times in this turn"
+
+
+async def test_a_glance_says_what_it_does_and_why() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        seen = actor.glance()
+        assert (seen.phase, seen.waiting, seen.epoch) == ("window", 1, 1)
+        assert seen.until_ms == world.clock.now_ms() + 10_000
+        await world.clock.advance(11)
+        assert actor.glance().phase == "drafting"
+        await world.clock.advance(2)
+    assert actor.glance().phase == "idle"

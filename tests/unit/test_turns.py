@@ -1,0 +1,205 @@
+"""The rules of turn-taking: situation, time, expected decision."""
+
+import msgspec
+import pytest
+
+from actors.channels.message import Message
+from actors.conversation.pace import Pace
+from actors.conversation.state import Open, Reply, State, Turn
+from actors.conversation.turns import (
+    POISON_STARTS,
+    READ_BACK_GRACE_MS,
+    Commit,
+    Decision,
+    Drafted,
+    DraftFailed,
+    Drafting,
+    Promised,
+    PutAside,
+    Rest,
+    RetryTurn,
+    Send,
+    Start,
+    Supersede,
+    Wait,
+    Work,
+    after_send_failure,
+    decide,
+)
+
+PACE = Pace()
+TURN = "acme:321:1"
+
+
+def messages(*arrivals_s: float, chars: int = 10) -> tuple[Open, ...]:
+    return tuple(
+        Open(seq, round(at_s * 1_000), Message(str(100 + seq), "x" * chars, "chatwoot"))
+        for seq, at_s in enumerate(arrivals_s, start=1)
+    )
+
+
+def at(seconds: float, state: State, work: Work = None, pace: Pace = PACE) -> Decision:
+    return decide(state, work, pace, round(seconds * 1_000), "acme:321")
+
+
+def drafted(*covers: int) -> Drafted:
+    return Drafted(covers, "an answer", "m", 1, 2)
+
+
+def running(*covers: int, superseded: int = 0, starts: int = 1, failures: int = 0) -> Turn:
+    return Turn(TURN, covers, starts, starts + failures, failures, superseded)
+
+
+def test_nothing_unanswered_is_rest() -> None:
+    assert at(0, State()) == Rest()
+
+
+@pytest.mark.parametrize(
+    ("arrivals_s", "now_s", "until_s"),
+    [
+        ((0,), 0, 10),  # a lone message: the quiet window
+        ((0,), 9.999, 10),
+        ((0, 5), 6, 15),  # each fragment opens the window anew
+        ((0, 9, 18, 27), 27, 30),  # but not past the longest wait
+    ],
+)
+def test_the_window_waits(arrivals_s: tuple[float, ...], now_s: float, until_s: float) -> None:
+    decision = at(now_s, State(open=messages(*arrivals_s)))
+    assert isinstance(decision, Wait)
+    assert (decision.phase, decision.until_ms) == ("window", until_s * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("arrivals_s", "now_s", "reason"),
+    [
+        ((0,), 10, "the customer was quiet for 10 s"),
+        ((0, 5), 15, "the customer was quiet for 10 s"),
+        ((0, 9, 18, 27), 30, "the first message has waited 30 s, the longest wait"),
+        (tuple(range(20)), 19, "20 messages, the largest batch"),
+    ],
+)
+def test_the_turn_starts_with_its_reason(
+    arrivals_s: tuple[float, ...], now_s: float, reason: str
+) -> None:
+    decision = at(now_s, State(open=messages(*arrivals_s)))
+    assert isinstance(decision, Start)
+    assert (decision.turn_id, decision.attempt, decision.reason) == (TURN, 1, reason)
+    assert len(decision.batch.entries) == len(arrivals_s)
+
+
+def test_messages_that_are_not_joined_are_answered_in_order_without_a_new_window() -> None:
+    long = messages(0, 3, chars=500)
+    first = at(13, State(open=long))
+    assert isinstance(first, Start)
+    assert first.batch.seqs == (1,)
+    second = at(13.5, State(open=long[1:]))
+    assert isinstance(second, Start)
+    assert second.batch.seqs == (2,)
+    assert second.turn_id == "acme:321:2"
+
+
+def test_the_window_counts_all_that_wait_also_what_will_not_be_joined() -> None:
+    decision = at(11, State(open=messages(0, 8, chars=500)))
+    assert isinstance(decision, Wait)
+    assert decision.until_ms == 18_000
+
+
+def test_a_fresh_draft_is_awaited_then_promised() -> None:
+    state = State(open=messages(0), turn=running(1))
+    assert at(11, state, Drafting((1,))) == Wait("drafting", "the model is answering", None)
+    assert at(12, state, drafted(1)) == Commit(TURN, drafted(1))
+
+
+@pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
+def test_a_new_message_supersedes_a_draft(work: Work) -> None:
+    state = State(open=messages(0, 11), turn=running(1))
+    assert at(11, state, work) == Supersede(TURN, by=2)
+
+
+@pytest.mark.parametrize(
+    ("turn", "pace", "now_s"),
+    [
+        (running(1, superseded=3), PACE, 11),  # often enough
+        (running(1), Pace(on_new_message="queue"), 11),  # the company lets it finish
+        (running(1), PACE, 30),  # the longest wait is over
+        (running(1), Pace(largest_batch=1), 11),  # the batch is full
+    ],
+)
+def test_a_draft_that_may_not_be_superseded_is_finished(
+    turn: Turn, pace: Pace, now_s: float
+) -> None:
+    state = State(open=messages(0, 11), turn=turn)
+    assert isinstance(at(now_s, state, Drafting((1,)), pace), Wait)
+    assert at(now_s, state, drafted(1), pace) == Commit(TURN, drafted(1))
+
+
+def test_after_being_superseded_the_window_is_the_new_messages() -> None:
+    state = State(open=messages(0, 11), turn=running(1, starts=0, superseded=1))
+    decision = at(11, state)
+    assert isinstance(decision, Wait)
+    assert decision.until_ms == 21_000
+
+
+def test_a_failed_draft_is_tried_again_after_its_wait() -> None:
+    failed = DraftFailed((1,), "503", retryable=True, asked_s=None, jitter=0)
+    state = State(open=messages(0), turn=running(1))
+    assert at(12, state, failed) == RetryTurn(TURN, 1, "503", 14_000)
+    waiting = msgspec.structs.replace(running(1, starts=0, failures=1), retry_at_ms=14_000)
+    assert at(13, State(open=messages(0), turn=waiting)) == Wait(
+        "retrying", "the model failed and is asked again", 14_000
+    )
+    again = at(14, State(open=messages(0), turn=waiting))
+    assert isinstance(again, Start)
+    assert again.attempt == waiting.attempts + 1
+
+
+@pytest.mark.parametrize(
+    ("failures", "retryable", "reason"),
+    [(5, True, "the model failed 6 times"), (0, False, "the model refused for good")],
+)
+def test_what_cannot_be_retried_is_set_aside(
+    *, failures: int, retryable: bool, reason: str
+) -> None:
+    failed = DraftFailed((1,), "no", retryable, asked_s=None, jitter=0)
+    decision = at(99, State(open=messages(0), turn=running(1, failures=failures)), failed)
+    assert isinstance(decision, PutAside)
+    assert (decision.seqs, decision.reason, decision.error) == ((1,), reason, "no")
+
+
+def test_a_turn_that_keeps_killing_its_process_is_set_aside() -> None:
+    twice = State(open=messages(0), turn=running(1, starts=POISON_STARTS - 1))
+    assert isinstance(at(11, twice), Start)
+    thrice = State(open=messages(0), turn=running(1, starts=POISON_STARTS))
+    decision = at(11, thrice)
+    assert isinstance(decision, PutAside)
+    assert decision.seqs == (1,)
+
+
+REPLY = Reply("r1", (1,), "text", "chatwoot", "101", tried_at_ms=20_000)
+
+
+def test_what_is_promised_is_sent_before_anything_else() -> None:
+    state = State(open=messages(0), reply=REPLY)
+    assert at(20, state, Promised("r1")) == Send(REPLY, read_back=False)
+
+
+def test_a_promise_of_another_process_is_looked_for_after_a_grace() -> None:
+    grace_s = READ_BACK_GRACE_MS / 1_000
+    waiting = at(20, State(reply=REPLY))
+    assert isinstance(waiting, Wait)
+    assert waiting.until_ms == 20_000 + READ_BACK_GRACE_MS
+    assert at(20 + grace_s, State(reply=REPLY)) == Send(REPLY, read_back=True)
+
+
+def test_a_doubtful_attempt_is_looked_for_also_by_its_own_process() -> None:
+    doubtful = msgspec.structs.replace(REPLY, doubtful=True, failures=1, retry_at_ms=24_000)
+    assert isinstance(at(23.9, State(reply=doubtful), Promised("r1")), Wait)
+    assert at(24, State(reply=doubtful), Promised("r1")) == Send(doubtful, read_back=True)
+
+
+def test_sending_ends_after_five_retries() -> None:
+    assert after_send_failure(REPLY, "503", 0, None, 1_000) == 3_000
+    last = msgspec.structs.replace(REPLY, failures=5)
+    assert after_send_failure(last, "503", 0, None, 1_000) == PutAside(
+        (1,), "the channel did not take the reply, 6 attempts", "503", 6
+    )
