@@ -174,11 +174,16 @@ class EmbeddedRedis:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def terminate(self) -> None:
+        """Asks the server to write its file and end."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
-        """Asks the server to write its file and end; kills it if it does not."""
+        """Asks the server to end; kills it if it does not."""
         if self._process is None:
             return
-        self._process.terminate()
+        self.terminate()
         try:
             self._process.wait(REDIS_STOP_S)
         except subprocess.TimeoutExpired:

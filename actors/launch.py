@@ -7,6 +7,7 @@ import sys
 import threading
 import types
 import urllib.request
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from actors.settings import Settings
 WATCH_S = 0.5
 READY_S = 60
 SCHEDULER_PAUSE_S = 2.0
-SERVE_STOP_S = 6.0
+SERVE_STOP_S = 5.0
+HOSTS_STOP_S = 4.0
 SERVE_APP = "default"
 """The name that `serve run` uses too, so that it redeploys this application."""
 
@@ -86,8 +88,9 @@ class Run:
         settings = self._settings
         ran_before = placement.serve_is_running()
         placement.start_hosts(settings)
-        self._undo.callback(placement.end_all)
-        self._undo.callback(_leave_serve, ran_before=ran_before)
+        self._undo.callback(_within, HOSTS_STOP_S, placement.end_all)
+        leave = partial(serve.delete, SERVE_APP) if ran_before else serve.shutdown
+        self._undo.callback(_within, SERVE_STOP_S, leave)
         serve.start(http_options={"host": settings.bind_address, "port": settings.port})
         serve.run(serve_app.application(settings), name=SERVE_APP, route_prefix="/")
 
@@ -127,9 +130,7 @@ class Run:
         """Waits for the end; brings back a child that died."""
         while not self._stopping.wait(WATCH_S):
             if self._ray_head and not embedded.all_run(self._ray_head):
-                say("Ray died, everything is started again")
-                self.stop()
-                os.execv(sys.executable, [sys.executable, *sys.argv])
+                self._start_again()
             if self._redis is not None and not self._redis.is_running:
                 say("redis-server died and is started again")
                 self._redis.start()
@@ -137,6 +138,13 @@ class Run:
                 say("the scheduler died and is started again")
                 self._stopping.wait(SCHEDULER_PAUSE_S)
                 self._scheduler = _spawn_scheduler()
+
+    def _start_again(self) -> None:
+        """Becomes a new run. Whatever is left of Ray is ended by the new run, as after a kill."""
+        say("Ray died, everything is started again")
+        for child in filter(None, (self._redis, self._scheduler)):
+            child.terminate()
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
     def ask_to_stop(self, _: int, __: types.FrameType | None) -> None:
         """The signal handler."""
@@ -147,15 +155,11 @@ class Run:
         self._undo.close()
 
 
-def _leave_serve(*, ran_before: bool) -> None:
-    """Ends the application, and Serve itself unless it ran before; its requests end first."""
-    from ray import serve
-
-    leave = partial(serve.delete, SERVE_APP) if ran_before else serve.shutdown
-    # In a thread of its own: Serve waits up to 30 s for a controller that may be gone.
-    leaving = threading.Thread(target=leave, daemon=True)
-    leaving.start()
-    leaving.join(SERVE_STOP_S)
+def _within(seconds: float, call: Callable[[], object]) -> None:
+    """Makes a call of Ray's in a thread of its own: it may wait long for what is gone."""
+    calling = threading.Thread(target=call, daemon=True)
+    calling.start()
+    calling.join(seconds)
 
 
 def _spawn_scheduler() -> psutil.Popen:

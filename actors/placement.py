@@ -72,9 +72,13 @@ def actor_name(key: Key, settings: Settings) -> str:
     return host_name(host_of(key.slot, settings.hosts))
 
 
+ELSEWHERE = {"port", "bind_address", "data_dir", "dashboard_port", "ray_address", "replicas"}
+"""Settings that may differ between the machines of one release, and that no host uses."""
+
+
 def release_of(settings: Settings) -> str:
     """Changes when the settings do: actors of another release are replaced at start-up."""
-    plain = settings.model_dump(mode="json", exclude={"port", "data_dir"})
+    plain = settings.model_dump(mode="json", exclude=ELSEWHERE)
     secrets = [
         value.get_secret_value()
         for _, value in settings

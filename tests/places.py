@@ -66,7 +66,7 @@ def until(what: str, check: Callable[[], T | None], seconds: float = 30) -> T:
     """Waits until `check` gives something true, and returns it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
+        with contextlib.suppress(httpx.HTTPError):
             if found := check():
                 return found
         time.sleep(0.05)
