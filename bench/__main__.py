@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from bench import ack, known, mailbox, turns, waiting
 from bench.figures import Findings, Row, Unmeasured
+from bench.service import no_other_ray
 from bench.table import show
 
 SECTIONS: dict[str, Callable[[], Awaitable[Findings]]] = {
@@ -27,6 +28,7 @@ async def _findings(name: str) -> Findings:
     began_s = time.monotonic()
     print(f"measuring {name} …", file=sys.stderr, flush=True)
     try:
+        await no_other_ray()
         async with asyncio.timeout(SECTION_S):
             return await SECTIONS[name]()
     except (Unmeasured, TimeoutError, OSError, ExceptionGroup) as error:
@@ -37,11 +39,12 @@ async def _findings(name: str) -> Findings:
         print(f"  {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
 
 
-async def _all(names: list[str]) -> dict[str, Findings]:
+async def _all(names: list[str], into: dict[str, Findings]) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return {name: await _findings(name) for name in names}
+    for name in names:
+        into[name] = await _findings(name)
 
 
 def main() -> None:
@@ -52,9 +55,11 @@ def main() -> None:
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    findings: dict[str, Findings] = {}
     try:
-        findings = asyncio.run(_all(names))
+        asyncio.run(_all(names, findings))
     except (KeyboardInterrupt, asyncio.CancelledError):
+        show(findings)
         sys.exit(130)
     show(findings)
     sys.exit(any(found.settings == "not measured" for found in findings.values()))

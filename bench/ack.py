@@ -10,10 +10,10 @@ from bench.service import Service, service
 from bench.webhooks import webhook
 
 ALONE_ROUNDS = 8
-ALONE_REQUESTS = 200
+ALONE_REQUESTS = 120
 CROWD = 32
-CROWD_ROUNDS = 6
-CROWD_REQUESTS = 1_200
+CROWD_ROUNDS = 5
+CROWD_REQUESTS = 640
 FRAGMENTS = 4
 """A conversation's messages in a row: customers write in fragments."""
 

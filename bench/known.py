@@ -5,13 +5,13 @@ from statistics import median
 from bench.figures import Findings, Unmeasured, at_most, quantile, told
 from bench.load import paced
 from bench.overhead import journal, key_of, redis_client, turn_overheads_ms
-from bench.seeding import each, settle
+from bench.seeding import multiply, settle
 from bench.service import Service, service
 from bench.webhooks import webhook
 
 FEW = 100
 MANY = 50_000
-PASSES = 5
+PASSES = 3
 """Each of FEW conversations gets so many turns; with MANY known, FEW of them, spread evenly."""
 
 PER_SECOND = 25
@@ -28,8 +28,10 @@ async def _know(running: Service, numbers: range) -> None:
     """Makes these conversations known: one settled turn each."""
     redis = redis_client(running.redis_url)
     journals = journal(redis)
+    pattern, *copies = map(key_of, numbers)
     try:
-        await each(map(key_of, numbers), lambda key: settle(journals, key, "chatwoot"))
+        await settle(journals, pattern, "chatwoot")
+        await multiply(redis, pattern, copies)
     finally:
         await redis.aclose()
 

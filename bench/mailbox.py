@@ -11,10 +11,13 @@ from actors.journal.keys import Key
 from bench.figures import Findings, Unmeasured, at_least, at_most, told
 from bench.host import WARM, key_of
 from bench.overhead import journal, redis_client
-from bench.seeding import append, each, now_ms
+from bench.seeding import append, multiply, now_ms
 from bench.service import plain_environment, temporary_data
 
-CONVERSATIONS = 20_000
+WAITING = 20_000
+IDLE = 10_000
+"""Fewer, since each goes through a real turn first."""
+
 KIB = 1_024
 
 
@@ -32,18 +35,15 @@ async def _redis() -> AsyncIterator[str]:
 
 async def _append(url: str, keys: Iterable[Key]) -> None:
     redis = redis_client(url)
-    journals, at_ms = journal(redis), now_ms()
-
-    async def write(key: Key) -> None:
-        await append(journals, key, "webchat", at_ms)
-
+    pattern, *copies = keys
     try:
-        await each(keys, write)
+        await append(journal(redis), pattern, "webchat", now_ms())
+        await multiply(redis, pattern, copies)
     finally:
         await redis.aclose()
 
 
-async def _host(url: str, what: str, quiet_window_s: float) -> dict[str, float]:
+async def _host(url: str, what: str, count: int, quiet_window_s: float) -> dict[str, float]:
     """What a host in a process of its own finds; see bench.host."""
     window = str(quiet_window_s)
     environment = plain_environment() | {
@@ -57,7 +57,7 @@ async def _host(url: str, what: str, quiet_window_s: float) -> dict[str, float]:
         "-m",
         "bench.host",
         what,
-        str(CONVERSATIONS),
+        str(count),
         stdout=asyncio.subprocess.PIPE,
         env=environment,
         start_new_session=True,
@@ -71,31 +71,29 @@ async def _host(url: str, what: str, quiet_window_s: float) -> dict[str, float]:
     if process.returncode:
         raise Unmeasured(f"the host ended with exit code {process.returncode}")
     found: dict[str, float] = json.loads(said)
-    if found["mailboxes"] != CONVERSATIONS:
-        raise Unmeasured(f"the host held {found['mailboxes']:,} of {CONVERSATIONS:,} conversations")
+    if found["mailboxes"] != count:
+        raise Unmeasured(f"the host held {found['mailboxes']:,} of {count:,} conversations")
     return found
 
 
 async def measure() -> Findings:
     """First those that wait (their windows stay open), then those that were answered and rest."""
     async with _redis() as url:
-        await _append(url, (key_of("waiting", n) for n in range(CONVERSATIONS)))
-        waiting = await _host(url, "activate", 3_600)
+        await _append(url, (key_of("waiting", n) for n in range(WAITING)))
+        waiting = await _host(url, "activate", WAITING, 3_600)
     async with _redis() as url:
         await _append(url, (key_of("warm", n) for n in range(WARM)))
-        await _append(url, (key_of("idle", n) for n in range(CONVERSATIONS)))
-        idle = await _host(url, "rest", 0)
-    each_kib = {
-        name: found["bytes"] / CONVERSATIONS / KIB
-        for name, found in {"idle": idle, "waiting": waiting}.items()
-    }
+        await _append(url, (key_of("idle", n) for n in range(IDLE)))
+        idle = await _host(url, "rest", IDLE, 0)
+    idle_kib = idle["bytes"] / IDLE / KIB
+    waiting_kib = waiting["bytes"] / WAITING / KIB
     activated = int(waiting["activated"])
     return Findings(
-        f"{CONVERSATIONS:,} conversations, one host process without Ray, a Redis of its own; "
-        "memory is the process's own (USS) after less before, idle after one answered turn each",
+        f"{WAITING:,} conversations to activate and {IDLE:,} idle after an answered turn each; one "
+        "host process without Ray, a Redis of its own; memory: USS after less before",
         (
-            at_most("memory of an idle mailbox", each_kib["idle"], 10, " KiB"),
-            told("memory of a mailbox with an open window", f"{each_kib['waiting']:.2f} KiB"),
+            at_most("memory of an idle mailbox", idle_kib, 10, " KiB"),
+            told("memory of a mailbox with an open window", f"{waiting_kib:.2f} KiB"),
             at_least(
                 "activations after a start",
                 activated / waiting["seconds"],
@@ -103,6 +101,6 @@ async def measure() -> Findings:
                 "/s",
                 f"{activated:,} within {waiting['seconds']:.1f} s",
             ),
-            told("turns to rest without a model", f"{CONVERSATIONS / idle['seconds']:,.0f}/s"),
+            told("turns to rest without a model", f"{IDLE / idle['seconds']:,.0f}/s"),
         ),
     )

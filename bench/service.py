@@ -22,7 +22,7 @@ from bench.sides import Sides, sides
 
 READY_S = 90.0
 STOP_S = 30.0
-ANOTHER_RAY_S = 180.0
+ANOTHER_RAY_S = 120.0
 """How long we wait for another Ray on this machine to end: two would measure each other."""
 
 CALM_CORES = 0.35
@@ -95,7 +95,8 @@ def _another_ray() -> bool:
     )
 
 
-async def _no_other_ray() -> None:
+async def no_other_ray() -> None:
+    """Waits for the end of any Ray on this machine, our own last one too. Raises Unmeasured."""
     until_s = time.monotonic() + ANOTHER_RAY_S
     while _another_ray():
         if time.monotonic() > until_s:
@@ -146,7 +147,6 @@ def _environment(data_dir: Path, peer: int, settings: dict[str, str]) -> dict[st
 @contextlib.asynccontextmanager
 async def service(model_delay_s: float, **settings: str) -> AsyncIterator[Service]:
     """The service under these settings (environment variables) beside peers of its own."""
-    await _no_other_ray()
     with temporary_data() as data_dir:
         async with sides(some_port(), model_delay_s) as other:
             environment = _environment(data_dir, other.port, settings)
@@ -165,7 +165,9 @@ async def service(model_delay_s: float, **settings: str) -> AsyncIterator[Servic
             try:
                 await _ready(process, log)
                 url = _redis_url(data_dir / "env")
-                yield Service(port, url, other, psutil.Process(process.pid))
+                running = Service(port, url, other, psutil.Process(process.pid))
+                await running.calm()  # Ray goes on starting for a while
+                yield running
             finally:
                 await _stop(process)
                 _show_warnings(log)

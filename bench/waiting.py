@@ -16,9 +16,11 @@ from bench.webhooks import webhook
 
 CONVERSATIONS = 2_000
 MODEL_S = 2.0
-QUIET_WINDOW_S = 20.0
+QUIET_WINDOW_S = 25.0
 CONNECTIONS = 32
-DRAIN_S = 60.0
+DRAIN_S = 30.0
+"""Those not answered by then are told as such; the second way is not begun behind them."""
+
 LIMIT = 1.5
 POLL_S = 0.2
 
@@ -46,13 +48,16 @@ async def _drained(running: Service, first_ms: int, last_ms: int) -> Seen:
     posted = await running.sides.wait_for_posts(CONVERSATIONS, DRAIN_S)
     seen = await running.sides.seen()
     await running.sides.forget()
-    if posted != CONVERSATIONS or any(len(at) != 1 for at in seen.posted_ms.values()):
-        raise Unmeasured(f"{posted} replies for {CONVERSATIONS} conversations in {DRAIN_S:g} s")
+    if any(len(at) != 1 for at in seen.posted_ms.values()):
+        raise Unmeasured("a conversation was answered twice")
+    if posted != CONVERSATIONS:
+        raise Unmeasured(f"{posted:,} of {CONVERSATIONS:,} answered within {DRAIN_S:g} s")
     return seen
 
 
 async def _by_webhooks(running: Service) -> tuple[Row, ...]:
     """The whole way: webhooks in one burst; timed from the end of the last window."""
+    await running.calm()
     prepared = [webhook(number) for number in range(1, CONVERSATIONS + 1)]
     first_ms = now_ms()
     burst = await flat_out(running.port, prepared, CONNECTIONS)
@@ -67,6 +72,7 @@ async def _at_once(running: Service) -> tuple[Row, ...]:
     redis = redis_client(running.redis_url)
     journals = journal(redis)
     keys = [key_of(10_000 + number) for number in range(CONVERSATIONS)]
+    await running.calm()
     before = await _mailboxes(running)
     at_ms = now_ms()
 
@@ -102,7 +108,13 @@ def _row(what: str, seen: Seen, last_ms: int) -> Row:
 async def measure() -> Findings:
     """Both ways, one after the other, on the same service."""
     async with service(MODEL_S, QUIET_WINDOW_S=str(QUIET_WINDOW_S)) as running:
-        rows = [*await _by_webhooks(running), *await _at_once(running)]
+        rows: list[Row] = []
+        try:
+            for way in (_by_webhooks, _at_once):
+                rows += await way(running)
+        except Unmeasured as error:
+            what = f"{CONVERSATIONS:,} conversations waiting, drained"
+            rows.append(Row(what, f"≤ {LIMIT:g}× model", str(error), False))
     return Findings(
         f"QUIET_WINDOW_S={QUIET_WINDOW_S:g}, model {MODEL_S:g} s; ideal: the model's time from the "
         "moment the windows close",
