@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -33,6 +34,7 @@ LEFTOVERS_STOP_S = 5.0
 RAY_PORT = 6_380
 """From here up a free port is looked for; 6379 is Redis's and Ray's own, so ours is neither."""
 
+RAY_AGENT_PORT = 52_365
 REDIS_PORT = 6_480
 PORTS_TRIED = 100
 SESSIONS_KEPT = 3
@@ -261,6 +263,19 @@ def _forget_sessions(directory: Path) -> None:
         shutil.rmtree(session, ignore_errors=True)
 
 
+def _choose_agent_port(port: int) -> None:
+    """Lets Ray's agent, through which jobs are submitted, listen there.
+
+    The agent's port is 52365 on every Ray, and the second one on a machine silently goes without
+    it. `ray start` has an option for it, ray.init (2.60) has none: this fills in the parameter that
+    ray.init leaves to its default.
+    """
+    from ray._private.parameter import RayParams
+
+    fixed = functools.partialmethod(RayParams.__init__, dashboard_agent_listen_port=port)
+    RayParams.__init__ = fixed  # type: ignore[method-assign, assignment]
+
+
 def start_ray(settings: Settings) -> str:
     """Starts a Ray head in child processes of this one and connects to it; returns its address.
 
@@ -268,6 +283,7 @@ def start_ray(settings: Settings) -> str:
     """
     import ray
 
+    _choose_agent_port(free_port(RAY_AGENT_PORT))
     directory = ray_directory(settings.data_dir)
     _forget_sessions(directory)
     os.environ["RAY_GCS_SERVER_PORT"] = str(free_port(RAY_PORT))

@@ -1,5 +1,6 @@
 """Builds every part from the settings, once a process; nobody else makes clients."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient as AsyncHttpx2Client
 
 REDIS_CONNECTIONS_MAX = 64
-"""Connections of one process to Redis; a caller waits for a free one up to REDIS_TIMEOUT_S."""
+"""Connections of one process to Redis. A caller waits for a free one: whoever may not wait, such as
+the ingress, sets a limit around the whole call."""
 
 REDIS_CONNECT_S = 1.0
 REDIS_TIMEOUT_S = 3.0
@@ -33,11 +35,37 @@ REDIS_TIMEOUT_S = 3.0
 MODEL_CALLS_MAX = 2_000
 """Model calls under way in one process; more wait for a connection, within the time limit."""
 
-CHANNEL_CALLS_MAX = 200
-"""Calls to Chatwoot under way in one process."""
+CHANNEL_CALLS_MAX = 32
+"""Calls to Chatwoot under way in one process; more wait in line outside the client's pool, which
+looks at every connection and every waiting call whenever one ends."""
+
+TYPING_CALLS_MAX = 4
+"""The same for typing indicators, so that they never stand in a reply's way."""
 
 CHANNEL_TIMEOUT_S = 10.0
 KEEPALIVE_MAX = 100
+
+
+class _InLine(httpx.AsyncBaseTransport):
+    """A transport that lets so many calls through at once."""
+
+    def __init__(self, calls_max: int) -> None:
+        self._places = asyncio.Semaphore(calls_max)
+        self._inner = httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=calls_max)
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with self._places:
+            return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def channel_client(calls_max: int) -> httpx.AsyncClient:
+    """A client for a channel's API."""
+    return httpx.AsyncClient(timeout=CHANNEL_TIMEOUT_S, transport=_InLine(calls_max))
 
 
 def pace_of(company: Company) -> Pace:
@@ -56,7 +84,7 @@ def redis_client(settings: Settings) -> Redis:
     pool = BlockingConnectionPool.from_url(
         settings.redis_url.get_secret_value(),
         max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=REDIS_TIMEOUT_S,
+        timeout=None,
         socket_connect_timeout=REDIS_CONNECT_S,
         socket_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
@@ -72,12 +100,8 @@ class _Personas:
         self._settings = settings
         self._directory = directory
         self._personas: dict[str, Persona] = {}
-        self._channel_http = httpx.AsyncClient(
-            timeout=CHANNEL_TIMEOUT_S,
-            limits=httpx.Limits(
-                max_connections=CHANNEL_CALLS_MAX, max_keepalive_connections=KEEPALIVE_MAX
-            ),
-        )
+        self._channel_http = channel_client(CHANNEL_CALLS_MAX)
+        self._typing_http = channel_client(TYPING_CALLS_MAX)
         self._model_http: AsyncHttpx2Client | None = None
 
     def persona(self, company_id: str) -> Persona:
@@ -95,7 +119,9 @@ class _Personas:
         journal = JournalChannel()
         channels: dict[str, Channel] = {"webchat": journal, "api": journal}
         if company.chatwoot is not None:
-            channels["chatwoot"] = Chatwoot(self._channel_http, company.chatwoot)
+            channels["chatwoot"] = Chatwoot(
+                self._channel_http, company.chatwoot, typing_http=self._typing_http
+            )
         return channels
 
     def _responder(self, company: Company) -> Responder:
@@ -104,10 +130,11 @@ class _Personas:
             return OfflineResponder()
         # These take 0.5 s to import; nobody needs them without a key.
         from httpx2 import Limits
-        from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
+        from openai import AsyncOpenAI, DefaultAioHttpClient
 
         if self._model_http is None:
-            self._model_http = DefaultAsyncHttpx2Client(
+            # Over aiohttp: its cost per call does not grow with the calls under way.
+            self._model_http = DefaultAioHttpClient(
                 timeout=settings.model_timeout_s,
                 limits=Limits(
                     max_connections=MODEL_CALLS_MAX, max_keepalive_connections=KEEPALIVE_MAX

@@ -25,6 +25,9 @@ PAGES_MAX = 20
 
 ERROR_CHARS_MAX = 300
 
+TYPING_WAITING_MAX = 20
+"""Typing calls of a company under way or in line; more are left out: they would come too late."""
+
 
 @contextmanager
 def translating(what: str) -> Iterator[None]:
@@ -62,8 +65,12 @@ def checked(response: httpx.Response, what: str) -> httpx.Response:
 class Chatwoot:
     """One company's Chatwoot account."""
 
-    def __init__(self, http: httpx.AsyncClient, account: ChatwootAccount) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, account: ChatwootAccount, *, typing_http: httpx.AsyncClient
+    ) -> None:
         self._http = http
+        self._typing_http = typing_http
+        self._typing_calls = 0
         self._url = f"{account.base_url}/api/v1/accounts/{account.account_id}/conversations"
         # With dashes: a proxy may drop a header with underscores, Rails reads both alike.
         self._headers = {"api-access-token": account.api_key}
@@ -129,13 +136,19 @@ class Chatwoot:
     async def typing(self, conversation_id: str, *, on: bool) -> None:
         """Shows or hides the typing indicator in Chatwoot."""
         what = f"Chatwoot, typing in conversation {conversation_id}"
-        with translating(what):
-            response = await self._http.post(
-                f"{self._url}/{conversation_id}/toggle_typing_status",
-                headers=self._headers,
-                json={"typing_status": "on" if on else "off", "is_private": False},
-            )
-        checked(response, what)
+        if self._typing_calls >= TYPING_WAITING_MAX:
+            raise Retryable(f"{what}: {self._typing_calls} such calls are under way already")
+        self._typing_calls += 1
+        try:
+            with translating(what):
+                response = await self._typing_http.post(
+                    f"{self._url}/{conversation_id}/toggle_typing_status",
+                    headers=self._headers,
+                    json={"typing_status": "on" if on else "off", "is_private": False},
+                )
+            checked(response, what)
+        finally:
+            self._typing_calls -= 1
 
 
 def _marked(messages: list[Any], reply_id: str) -> str | None:

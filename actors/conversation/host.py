@@ -123,7 +123,11 @@ class Host:
         for task in running.values():
             task.cancel()
         await asyncio.gather(*running.values(), return_exceptions=True)
-        interrupts = (self._mailboxes[key].interrupt("the host stops") for key in running)
+        interrupts = [
+            mailbox.interrupt("the host stops")
+            for key in running
+            if (mailbox := self._mailboxes.get(key)) is not None
+        ]
         try:
             async with asyncio.timeout(DRAIN_S):
                 await asyncio.gather(*interrupts, return_exceptions=True)
