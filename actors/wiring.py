@@ -115,6 +115,13 @@ class _Personas:
             )
         return self._personas[company_id]
 
+    async def aclose(self) -> None:
+        """Closes the clients' connections."""
+        await self._channel_http.aclose()
+        await self._typing_http.aclose()
+        if self._model_http is not None:
+            await self._model_http.aclose()
+
     def _channels(self, company: Company) -> dict[str, Channel]:
         journal = JournalChannel()
         channels: dict[str, Channel] = {"webchat": journal, "api": journal}

@@ -6,15 +6,12 @@ the journal does not hold, but for the draft in the making.
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import msgspec
 
 from actors.channels.message import Outgoing
 from actors.conversation import turns
 from actors.conversation.events import (
-    Event,
     ReplyCommitted,
     ReplySent,
     SendFailed,
@@ -23,12 +20,12 @@ from actors.conversation.events import (
     TurnInterrupted,
     TurnStarted,
     TurnSuperseded,
-    decode,
-    encode,
 )
 from actors.conversation.history import said_before
+from actors.conversation.pen import Pen
 from actors.conversation.ports import Channel, Persona, Ports
-from actors.conversation.state import Reply, State, apply, promised, settled_by
+from actors.conversation.state import Reply, promised
+from actors.conversation.typing_switch import TypingSwitch
 from actors.errors import Permanent, Retryable
 from actors.journal.keys import Key
 from actors.llm.prompt import Prompt, within_budget
@@ -40,14 +37,10 @@ INBOX_MAX = 256
 HISTORY_EVENTS_MAX = 200
 """Events read back from the journal for the prompt's history."""
 
-AWAY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""While Redis is away a conversation tries again after these pauses, the last one for ever."""
-
 REPLY_IDS = uuid.UUID("5f0b1c0a-6f0e-5d2c-9a57-7c2f2d1a9e41")
 """The namespace of reply ids: uuid5 of the conversation and the messages answered."""
 
 _log = logger("conversation")
-_T = TypeVar("_T")
 
 
 def reply_id(key: Key, answers: tuple[int, ...]) -> str:
@@ -75,18 +68,15 @@ class ConversationActor:
     __slots__ = (
         "_doing",
         "_draft",
-        "_epoch",
         "_inbox",
         "_key",
         "_look",
+        "_pen",
         "_persona",
         "_ports",
-        "_shown_typing",
-        "_state",
         "_typing",
         "_woken",
         "_work",
-        "_write",
         "touched_ms",
     )
 
@@ -95,16 +85,13 @@ class ConversationActor:
         self._key = key
         self._ports = ports
         self._persona: Persona = ports.personas.persona(key.company_id)
-        self._state = State()
-        self._epoch = 0
-        self._write = 0
+        self._pen = Pen(key, ports.log, ports.clock)
         self._inbox: dict[int, bytes] = {}
         self._look = False
         self._woken = asyncio.Event()
         self._work: turns.Work = None
         self._draft: asyncio.Task[turns.Work] | None = None
-        self._typing: asyncio.Task[None] | None = None
-        self._shown_typing = 0
+        self._typing = TypingSwitch(key.conversation_id)
         self._doing: turns.Decision = turns.Rest()
         self.touched_ms = ports.clock.now_ms()
 
@@ -112,7 +99,7 @@ class ConversationActor:
 
     def deliver(self, seq: int, raw: bytes | None) -> None:
         """Hands in event `seq`. Losing, doubling or swapping deliveries is harmless."""
-        if self._epoch and seq <= self._state.seq:
+        if self._pen.epoch and seq <= self._pen.state.seq:
             return
         if raw is not None and len(self._inbox) < INBOX_MAX:
             self._inbox[seq] = raw
@@ -131,7 +118,7 @@ class ConversationActor:
 
     def glance(self) -> Glance:
         """What it is doing now."""
-        doing, state = self._doing, self._state
+        doing, state = self._doing, self._pen.state
         phase, reason = "idle", "nobody is waiting for an answer"
         until_ms: int | None = None
         match doing:
@@ -148,7 +135,7 @@ class ConversationActor:
             window_opened_ms=min((entry.at_ms for entry in state.open), default=None),
             waiting=len(state.open) + len(promised(state)),
             turn=state.turn.turn_id if state.turn else None,
-            epoch=self._epoch,
+            epoch=self._pen.epoch,
             seq=state.seq,
         )
 
@@ -160,8 +147,8 @@ class ConversationActor:
         Raises errors.Fenced when another process holds the pen; a responder's bug surfaces here.
         """
         try:
-            if not self._epoch:
-                await self._activate()
+            if not self._pen.epoch:
+                await self._pen.take()
             while not isinstance(decision := await self._next(), turns.Rest) or self.has_mail:
                 self._doing = decision
                 await self._perform(decision)
@@ -172,9 +159,11 @@ class ConversationActor:
 
     async def interrupt(self, reason: str) -> None:
         """Notes that a draft is given up because the process stops; for after `run` has ended."""
-        turn = self._state.turn
+        turn = self._pen.state.turn
         if turn is not None and turn.starts:
-            await self._record(TurnInterrupted(at_ms=self._now(), turn=turn.turn_id, reason=reason))
+            await self._pen.record(
+                TurnInterrupted(at_ms=self._now(), turn=turn.turn_id, reason=reason)
+            )
 
     async def _next(self) -> turns.Decision:
         self._woken.clear()
@@ -183,7 +172,7 @@ class ConversationActor:
             draft, self._draft = self._draft, None
             self._work = draft.result()
         return turns.decide(
-            self._state, self._work, self._persona.pace, self._now(), str(self._key)
+            self._pen.state, self._work, self._persona.pace, self._now(), str(self._key)
         )
 
     async def _perform(self, decision: turns.Decision) -> None:
@@ -196,12 +185,12 @@ class ConversationActor:
                 await self._start(decision)
             case turns.Supersede(turn_id=turn_id, by=by):
                 self._drop_draft()
-                await self._record(TurnSuperseded(at_ms=self._now(), turn=turn_id, by=by))
+                await self._pen.record(TurnSuperseded(at_ms=self._now(), turn=turn_id, by=by))
             case turns.Commit():
                 await self._commit(decision)
             case turns.RetryTurn():
                 self._work = None
-                await self._record(
+                await self._pen.record(
                     TurnFailed(
                         at_ms=self._now(),
                         turn=decision.turn_id,
@@ -215,74 +204,24 @@ class ConversationActor:
             case turns.PutAside():
                 await self._put_aside(decision)
 
-    # The journal.
-
-    async def _activate(self) -> None:
-        taken = await self._patiently(lambda: self._ports.log.activate(self._key))
-        state = State()
-        for entry in taken.entries:
-            state = apply(state, entry.seq, decode(entry.raw))
-        self._state = msgspec.structs.replace(state, seq=max(state.seq, taken.seq))
-        self._epoch, self._write = taken.epoch, 0
-
     async def _take_mail(self) -> None:
         """Takes in what was delivered, in the journal's order; a gap is read from the journal."""
-        while self._inbox and (raw := self._inbox.pop(self._state.seq + 1, None)) is not None:
-            self._state = apply(self._state, self._state.seq + 1, decode(raw))
+        pen = self._pen
+        while self._inbox and (raw := self._inbox.pop(pen.state.seq + 1, None)) is not None:
+            pen.take_in(raw)
         if self.has_mail:
             self._look = False
             told = set(self._inbox)
-            await self._read_on()
+            await pen.read_on()
             # What was delivered before the reading and is not in the journal is not true.
             self._inbox = {s: raw for s, raw in self._inbox.items() if s not in told}
-
-    async def _read_on(self) -> None:
-        while entries := await self._patiently(
-            lambda: self._ports.log.read(self._key, after=self._state.seq)
-        ):
-            for entry in entries:
-                self._state = apply(self._state, entry.seq, decode(entry.raw))
-
-    async def _record(self, *events: Event) -> None:
-        """Writes events, then takes them in, with what came in between, in the journal's order."""
-        then = self._state
-        for place, event in enumerate(events, start=1):
-            then = apply(then, self._state.seq + place, event)
-        self._write += 1
-        first, last = await self._patiently(
-            lambda: self._ports.log.record(
-                self._key,
-                epoch=self._epoch,
-                write=self._write,
-                events=[encode(event) for event in events],
-                promised=promised(then),
-                settled=[seq for event in events for seq in settled_by(event)],
-            )
-        )
-        if first == self._state.seq + 1 and last == then.seq:
-            self._state = then
-        else:
-            await self._read_on()
-
-    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeats a call while Redis is away: what is accepted waits, nothing is given up."""
-        failures = 0
-        while True:
-            try:
-                return await call()
-            except Retryable as error:
-                pause_s = AWAY_PAUSES_S[min(failures, len(AWAY_PAUSES_S) - 1)]
-                if failures == 0:
-                    _log.warning("conversation %s waits: %s", self._key, error)
-                failures += 1
-                await self._ports.clock.sleep(pause_s)
 
     # The turn.
 
     async def _start(self, start: turns.Start) -> None:
         batch = start.batch
         self._show_typing()
-        await self._record(
+        await self._pen.record(
             TurnStarted(
                 at_ms=self._now(),
                 turn=start.turn_id,
@@ -300,10 +239,10 @@ class ConversationActor:
 
     async def _ask(self, start: turns.Start) -> turns.Work:
         batch = start.batch
-        entries = await self._patiently(
+        entries = await self._pen.patiently(
             lambda: self._ports.log.read_last(self._key, HISTORY_EVENTS_MAX, before=max(batch.seqs))
         )
-        open_seqs = {entry.seq for entry in self._state.open} | set(batch.seqs)
+        open_seqs = {entry.seq for entry in self._pen.state.open} | set(batch.seqs)
         prompt = Prompt(
             system=self._persona.prompt,
             history=within_budget(said_before(entries, open_seqs), self._ports.history_tokens),
@@ -333,11 +272,11 @@ class ConversationActor:
 
     async def _commit(self, commit: turns.Commit) -> None:
         draft = commit.draft
-        batch = [entry for entry in self._state.open if entry.seq in draft.covers]
+        batch = [entry for entry in self._pen.state.open if entry.seq in draft.covers]
         ids = [entry.message.message_id for entry in batch]
         named = reply_id(self._key, draft.covers)
         self._work = turns.Promised(named)
-        await self._record(
+        await self._pen.record(
             ReplyCommitted(
                 at_ms=self._now(),
                 reply_id=named,
@@ -375,7 +314,7 @@ class ConversationActor:
             )
             return
         self._work = None
-        await self._record(
+        await self._pen.record(
             ReplySent(
                 at_ms=self._now(),
                 reply_id=reply.reply_id,
@@ -384,8 +323,8 @@ class ConversationActor:
                 how="read back" if found else "sent",
             )
         )
-        if not self._state.open:
-            self._toggle_typing(reply.channel, on=False)
+        if not self._pen.state.open:
+            self._typing.hide(self._persona.channels.get(reply.channel))
 
     async def _find(self, channel: Channel, outgoing: Outgoing) -> str | None:
         """The channel's id of the reply if it already stands there.
@@ -406,7 +345,7 @@ class ConversationActor:
             await self._put_aside(after)
             return
         self._work = turns.Promised(reply.reply_id)
-        await self._record(
+        await self._pen.record(
             SendFailed(
                 at_ms=self._now(),
                 reply_id=reply.reply_id,
@@ -426,7 +365,7 @@ class ConversationActor:
             aside.error,
         )
         self._work = None
-        await self._record(
+        await self._pen.record(
             SetAside(
                 at_ms=self._now(),
                 seqs=aside.seqs,
@@ -445,22 +384,8 @@ class ConversationActor:
             ) from None
 
     def _show_typing(self) -> None:
-        """Once a window."""
-        first = self._state.open[0]
-        if first.seq > self._shown_typing:
-            self._shown_typing = first.seq
-            self._toggle_typing(first.message.channel, on=True)
-
-    def _toggle_typing(self, channel: str, *, on: bool) -> None:
-        """Best effort: the turn never waits for it, and at most one call is under way."""
-        if self._typing is None or self._typing.done():
-            self._typing = asyncio.create_task(self._call_typing(channel, on=on))
-
-    async def _call_typing(self, channel: str, *, on: bool) -> None:
-        try:
-            await self._channel(channel).typing(self._key.conversation_id, on=on)
-        except (Retryable, Permanent) as error:
-            _log.info("conversation %s: no typing indicator: %s", self._key, error)
+        first = self._pen.state.open[0]
+        self._typing.show(self._persona.channels.get(first.message.channel), first.seq)
 
     def _now(self) -> int:
         return self._ports.clock.now_ms()

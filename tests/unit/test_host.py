@@ -1,0 +1,113 @@
+"""A host of many conversations: recovery, sweeps, crashes of one, letting go."""
+
+import asyncio
+
+from actors.conversation import host as hosts
+from actors.conversation.host import Delivery, Host
+from actors.journal.keys import SLOTS
+from tests.fakes import KEY, World, away, settle
+
+ALL = range(SLOTS)
+
+
+async def test_a_new_host_recovers_what_nobody_told_it() -> None:
+    world = World()
+    await world.write("one")
+    host = Host(world.ports, ALL)
+    living = asyncio.create_task(host.live())
+    await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    living.cancel()
+
+
+async def test_a_lost_delivery_is_found_by_the_hosts_own_sweep() -> None:
+    world = World()
+    host = Host(world.ports, ALL)
+    living = asyncio.create_task(host.live())
+    await world.clock.advance(1)
+    await world.write("one")
+    await world.clock.advance(hosts.SWEEP_S + hosts.STRAY_MS / 1_000 + 13)
+    assert len(world.channel.posted) == 1
+    living.cancel()
+
+
+async def test_a_host_sweeps_its_own_slots_only() -> None:
+    world = World()
+    await world.write("one")
+    assert await Host(world.ports, range(KEY.slot)).sweep(0) == 0
+    assert await Host(world.ports, range(KEY.slot, KEY.slot + 1)).sweep(0) == 1
+
+
+async def test_a_sweep_survives_redis_being_away() -> None:
+    world = World()
+    outage = [away()] * 3
+
+    def interrupt(call: str) -> None:
+        if call == "unanswered" and outage:
+            raise outage.pop()
+
+    world.journal.interrupt = interrupt
+    await world.write("one")
+    living = asyncio.create_task(Host(world.ports, ALL).live())
+    await world.clock.advance(20)
+    assert len(world.channel.posted) == 1
+    living.cancel()
+
+
+async def test_a_message_that_comes_as_the_conversation_comes_to_rest_is_seen() -> None:
+    world = World()
+    host = Host(world.ports, ALL)
+    for text in ("one", "two", "three"):
+        seq, raw = await world.write(text)
+        host.deliver([Delivery(KEY, seq, raw)])
+        await world.clock.advance(12.0)
+        assert host.busy in (0, 1)
+    await world.clock.advance(13)
+    assert len(world.channel.posted) == 3
+    assert host.busy == 0
+
+
+async def test_one_conversations_bug_stops_that_conversation_only() -> None:
+    world = World()
+    world.model.faults = [ZeroDivisionError("a bug")]
+    host = Host(world.ports, ALL)
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(13)
+    assert (host.size, host.busy) == (0, 0)
+    assert await host.sweep() == 0, "not again at once"
+    await world.clock.advance(hosts.AGAIN_S)
+    assert await host.sweep() == 1
+    await world.clock.advance(5)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+
+
+async def test_idle_conversations_are_let_go_and_come_back() -> None:
+    world = World()
+    host = Host(world.ports, ALL)
+    living = asyncio.create_task(host.live())
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(13)
+    assert host.size == 1
+    await world.clock.advance(hosts.IDLE_MS / 1_000 + hosts.SWEEP_S)
+    assert host.size == 0
+    seq, raw = await world.write("two")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
+    living.cancel()
+
+
+async def test_a_draining_host_takes_nothing_and_notes_its_drafts() -> None:
+    world = World()
+    host = Host(world.ports, ALL)
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(11)
+    await host.drain()
+    assert b"turn_interrupted" in world.journal.raw_events()[-1]
+    host.deliver([Delivery(KEY, seq, raw)])
+    await settle()
+    assert host.busy == 0
+    assert world.channel.posted == []
