@@ -2,7 +2,6 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SEEDS ?= 200
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench environment clean

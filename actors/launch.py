@@ -77,6 +77,10 @@ class Run:
         if url:
             embedded.check_redis(url)
             return
+        if self._settings.durability == "replicated":
+            raise Misconfigured(
+                "DURABILITY=replicated needs a Redis with a replica; set REDIS_URL to it"
+            )
         appendfsync = "always" if self._settings.durability == "always" else "everysec"
         self._redis = embedded.EmbeddedRedis(self._settings.data_dir, appendfsync)
         self._undo.callback(self._redis.stop)
@@ -116,6 +120,7 @@ class Run:
         known = {
             "REDIS_URL": settings.redis_url.get_secret_value(),
             "RAY_ADDRESS": self._ray_address,
+            "PATH": os.environ["PATH"],
         }
         if not settings.ray_address:
             known |= embedded.ray_environment() | {"RAY_API_SERVER_ADDRESS": dashboard}

@@ -2,11 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AnyHttpUrl,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -21,6 +22,16 @@ from actors.errors import Misconfigured
 CompanyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Seconds = Annotated[float, Field(ge=0, le=3_600)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+def _several(value: Any) -> Any:
+    """One secret, or several: an agent bot and an account webhook have one each."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, str):
+        return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+    return () if value is None else value
+
 
 DEFAULT_PROMPT = (
     "You answer customers of a company on WhatsApp. Be friendly, brief and concrete; answer in the "
@@ -57,7 +68,7 @@ class ChatwootSettings(BaseModel):
     base_url: AnyHttpUrl
     account_id: int
     api_key: Secret
-    webhook_secret: Secret | None = None
+    webhook_secret: Annotated[tuple[Secret, ...], BeforeValidator(_several)] = ()
 
 
 class CompanySettings(PaceSettings):

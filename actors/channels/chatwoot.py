@@ -100,8 +100,8 @@ class Chatwoot:
         try:
             return await self._find_in_messages(reply)
         except Permanent:
-            # An agent bot's token may not list messages; it may read the conversation, which shows
-            # the last one. The conversation's actor is its only writer, so that is where ours is.
+            # An agent bot's token may not list messages; from 4.14.2 on it may read the
+            # conversation, which shows the last one: ours, unless somebody wrote after it.
             return await self._find_in_conversation(reply)
 
     async def _find_in_messages(self, reply: Outgoing) -> str | None:

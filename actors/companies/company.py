@@ -18,7 +18,7 @@ class ChatwootAccount:
     base_url: str
     account_id: int
     api_key: str = field(repr=False)
-    webhook_secret: str | None = field(repr=False)
+    webhook_secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _chatwoot(table: ChatwootSettings | None) -> ChatwootAccount | None:
         base_url=str(table.base_url).rstrip("/"),
         account_id=table.account_id,
         api_key=table.api_key.get_secret_value(),
-        webhook_secret=_plain(table.webhook_secret),
+        webhook_secrets=tuple(secret.get_secret_value() for secret in table.webhook_secret),
     )
 
 

@@ -125,7 +125,7 @@ class Journal:
     """The journals of all conversations. Every method raises Retryable while Redis is away."""
 
     def __init__(self, redis: Redis, *, waiting_max: int, replicas: int = 0) -> None:
-        """`replicas`: a message counts as accepted when so many replicas have it."""
+        """`replicas`: a write counts as done when so many replicas have it."""
         self._redis = redis
         self._waiting_max = waiting_max
         self._replicas = replicas
@@ -171,7 +171,7 @@ class Journal:
         confirmed = await self._redis.wait(self._replicas, REPLICA_ACK_MS)
         if confirmed < self._replicas:
             raise Retryable(
-                f"{confirmed} of {self._replicas} Redis replicas have the message", doubtful=True
+                f"{confirmed} of {self._replicas} Redis replicas have it", doubtful=True
             )
 
     async def activate(self, key: Key) -> Activation:
@@ -214,6 +214,8 @@ class Journal:
                     *events,
                 ],
             )
+            if self._replicas and answer[0] != b"fenced":
+                await self._confirmed()
         if answer[0] == b"fenced":
             raise Fenced(f"conversation {key}: epoch {epoch} is over, {answer[1]} holds the pen")
         return answer[1], answer[2]

@@ -58,7 +58,11 @@ class Access:
         if token:
             raise Refused(401, f"the bearer token is not one of company {company.company_id}")
         if company.api_token_sha256 is None:
-            raise Refused(401, "this company's API is closed; set API_TOKEN to open it")
+            raise Refused(
+                401,
+                "this company's API is closed; set API_TOKEN, or api_token in its table of "
+                "COMPANIES_FILE, to open it",
+            )
         raise Refused(401, "the bearer token is missing: send Authorization: Bearer <API_TOKEN>")
 
     async def issue(self, key: Key) -> str:

@@ -41,13 +41,15 @@ class Sessions:
         key = await self._access.opened(request.cookies.get(COOKIE, ""))
         return key.conversation_id if key and key.company_id == self.company.company_id else None
 
-    async def begin(self, response: Response, conversation_id: str) -> None:
+    async def begin(self, request: Request, response: Response, conversation_id: str) -> None:
         """Gives the browser a conversation."""
+        proto = request.headers.get("x-forwarded-proto", request.url.scheme)
         response.set_cookie(
             COOKIE,
             await self._access.issue(Key(self.company.company_id, conversation_id)),
             max_age=COOKIE_LIFE_S,
             httponly=True,
+            secure=proto == "https",
             samesite="strict",
         )
 
@@ -90,7 +92,7 @@ def routes(parts: Parts, access: Access) -> APIRouter:
         """The web chat: a page like a customer's phone, with the journal beside it."""
         response = HTMLResponse(chat, headers=PAGE_HEADERS)
         if await sessions.held(request) is None:
-            await sessions.begin(response, sessions.new_id())
+            await sessions.begin(request, response, sessions.new_id())
         return response
 
     @pages.get("/chat/session")
@@ -102,11 +104,11 @@ def routes(parts: Parts, access: Access) -> APIRouter:
         return JSONResponse(sessions.view(conversation_id))
 
     @pages.post("/chat/session")
-    async def post_session() -> JSONResponse:
+    async def post_session(request: Request) -> JSONResponse:
         """Begins a new conversation."""
         conversation_id = sessions.new_id()
         response = JSONResponse(sessions.view(conversation_id))
-        await sessions.begin(response, conversation_id)
+        await sessions.begin(request, response, conversation_id)
         return response
 
     return pages

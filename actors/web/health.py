@@ -2,12 +2,13 @@
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from actors.errors import Retryable
 from actors.placement import Router
 from actors.telemetry import redact
+from actors.web.ingress import body_of
 from actors.wiring import Parts
 
 REDIS_ANSWER_S = 2.0
@@ -21,6 +22,11 @@ def routes(parts: Parts, router: Router) -> APIRouter:
     async def healthz() -> dict[str, str]:
         """200 while the process answers."""
         return {"status": "ok"}
+
+    @health.post("/healthz")
+    async def healthz_post(request: Request) -> dict[str, object]:
+        """200 for any body within bounds: what a webhook costs before anything is done with it."""
+        return {"status": "ok", "bytes": len(await body_of(request))}
 
     @health.get("/readyz")
     async def readyz() -> JSONResponse:

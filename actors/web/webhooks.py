@@ -6,6 +6,7 @@ Source of every field: Chatwoot v4.15.1 (Message#webhook_data, Conversations::Ev
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -105,7 +106,11 @@ class Ignored(BaseModel):
 
 
 def why_unsigned(
-    secret: str, timestamp: str | None, signature: str | None, body: bytes, now_s: float
+    secrets: Iterable[str],
+    timestamp: str | None,
+    signature: str | None,
+    body: bytes,
+    now_s: float,
 ) -> str | None:
     """The reason not to believe a webhook, or None.
 
@@ -115,8 +120,10 @@ def why_unsigned(
     if not timestamp or not signature:
         missing = "X-Chatwoot-Signature" if timestamp else "X-Chatwoot-Timestamp"
         return f"the signature is missing: no {missing} header"
-    signed = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
-    if not hmac.compare_digest(f"sha256={signed.hexdigest()}".encode(), signature.encode()):
+    signed = f"{timestamp}.".encode() + body
+    macs = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
+    fits = [hmac.compare_digest(f"sha256={mac}".encode(), signature.encode()) for mac in macs]
+    if not any(fits):
         return "the signature is wrong: X-Chatwoot-Signature does not fit body and secret"
     if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > TIMESTAMP_TOLERANCE_S:
         return f"the signature is stale: X-Chatwoot-Timestamp is over {TIMESTAMP_TOLERANCE_S} s off"
@@ -182,9 +189,9 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
                     "CHATWOOT_API_KEY and ACCOUNT_ID, or its table in COMPANIES_FILE",
                 )
             body = await body_of(request)
-            if company.chatwoot.webhook_secret is not None:
+            if company.chatwoot.webhook_secrets:
                 why = why_unsigned(
-                    company.chatwoot.webhook_secret,
+                    company.chatwoot.webhook_secrets,
                     request.headers.get("x-chatwoot-timestamp"),
                     request.headers.get("x-chatwoot-signature"),
                     body,

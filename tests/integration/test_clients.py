@@ -35,7 +35,7 @@ async def seen(peers: str) -> dict[str, Any]:
 async def chatwoot(peers: str) -> AsyncIterator[Chatwoot]:
     await steer(peers)
     async with httpx.AsyncClient(timeout=0.5) as http:
-        yield Chatwoot(http, ChatwootAccount(peers, 3, "a-key", None), typing_http=http)
+        yield Chatwoot(http, ChatwootAccount(peers, 3, "a-key", ()), typing_http=http)
 
 
 async def test_a_reply_goes_out_with_its_marker_and_is_found_again(
@@ -89,7 +89,7 @@ async def test_what_may_pass_is_retryable_and_says_whether_it_is_in_doubt(
 
 async def test_no_connection_leaves_no_doubt() -> None:
     (port,) = free_ports(1)
-    account = ChatwootAccount(f"http://127.0.0.1:{port}", 3, "a-key", None)
+    account = ChatwootAccount(f"http://127.0.0.1:{port}", 3, "a-key", ())
     async with httpx.AsyncClient() as http:
         with pytest.raises(Retryable) as caught:
             await Chatwoot(http, account, typing_http=http).send(REPLY)

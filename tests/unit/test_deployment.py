@@ -256,7 +256,8 @@ def test_the_example_companies_load_and_show_every_key() -> None:
     assert len(companies) == 2
     for company in companies.values():
         assert company.chatwoot is not None
-        credentials = (company.api_token, company.chatwoot.api_key, company.chatwoot.webhook_secret)
+        chatwoot = company.chatwoot
+        credentials = (company.api_token, chatwoot.api_key, *chatwoot.webhook_secret)
         assert all(c is not None and "replace-me" in c.get_secret_value() for c in credentials)
     for table in tomllib.loads(text_of("companies.example.toml"))["companies"].values():
         assert table.keys() == CompanySettings.model_fields.keys()

@@ -61,7 +61,7 @@ SIGNATURE = "sha256=aa27d9dd867521b161a73a689650516dea43a945ae3769619fdfba7651f9
 def test_chatwoots_signature(
     timestamp: str | None, signature: str, body: bytes, now_s: float, says: str | None
 ) -> None:
-    why = why_unsigned("test_webhook_secret", timestamp, signature, body, now_s)
+    why = why_unsigned(["another", "test_webhook_secret"], timestamp, signature, body, now_s)
     assert why is None if says is None else says in str(why)
 
 
