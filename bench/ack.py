@@ -98,7 +98,7 @@ async def measure() -> Findings:
     ]
     return Findings(
         f"signed webhooks of {len(webhook(1)):,} bytes, {FRAGMENTS} a conversation, against GET "
-        f"and POST /healthz; medians of {ALONE_ROUNDS}×{ALONE_REQUESTS} and {CROWD_ROUNDS}×{CROWD_REQUESTS} "
-        "requests, alternating; QUIET_WINDOW_S=3600",
+        f"and POST /healthz; medians of {ALONE_ROUNDS}×{ALONE_REQUESTS} and "
+        f"{CROWD_ROUNDS}×{CROWD_REQUESTS} requests, alternating; QUIET_WINDOW_S=3600",
         tuple(rows),
     )
