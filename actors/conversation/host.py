@@ -10,7 +10,7 @@ import msgspec
 
 from actors.conversation.actor import ConversationActor, Glance
 from actors.conversation.ports import Ports
-from actors.errors import Fenced, Permanent
+from actors.errors import Fenced, Permanent, Retryable
 from actors.journal.keys import Key
 from actors.telemetry import logger
 
@@ -58,7 +58,12 @@ class Host:
         self._draining = False
 
     def deliver(self, deliveries: Iterable[Delivery]) -> None:
-        """Hands events to their conversations and starts those that rest."""
+        """Hands events to their conversations and starts those that rest.
+
+        Raises Retryable while the host stops: its successor is to be told.
+        """
+        if self._draining:
+            raise Retryable("the host stops")
         for delivery in deliveries:
             mailbox = self._mailbox(delivery.key)
             if mailbox is not None:
@@ -68,7 +73,7 @@ class Host:
     def look(self, keys: Iterable[Key]) -> int:
         """Makes conversations read their journals; returns how many were not at work."""
         woken = 0
-        for key in keys:
+        for key in keys if not self._draining else ():
             if key in self._running:
                 continue
             mailbox = self._mailbox(key)
@@ -135,7 +140,7 @@ class Host:
             _log.warning("some drafts were given up without a note")
 
     def _mailbox(self, key: Key) -> ConversationActor | None:
-        if self._draining or self._resting_until_ms.get(key, 0) > self._ports.clock.now_ms():
+        if self._resting_until_ms.get(key, 0) > self._ports.clock.now_ms():
             return None
         mailbox = self._mailboxes.get(key)
         if mailbox is None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import ended
-from tests.places import Place, free_ports, message_created, running, until
+from tests.places import SECRET, Place, free_ports, message_created, running, until
 
 pytestmark = pytest.mark.cluster
 
@@ -153,19 +153,32 @@ def test_the_scheduler_runs_as_a_ray_job_and_stands_by(place: Place) -> None:
     until("the job has ended", lambda: "RUNNING" not in job("status", named), 60)
 
 
-def test_dedicated_placement_names_an_actor_for_each_conversation(
+def test_a_plain_start_from_the_environment_with_dedicated_actors(
     peers: str, tmp_path: Path
 ) -> None:
-    with running(Place(tmp_path, peers, PLACEMENT="dedicated", DEDICATED_MAX="2")) as place:
+    """The variables that the README names for one company, and nothing else but the placement."""
+    environment = {
+        "COMPANIES_FILE": "",
+        "CHATWOOT_BASE_URL": peers,
+        "CHATWOOT_API_KEY": "a-test-key",
+        "ACCOUNT_ID": "1",
+        "CHATWOOT_WEBHOOK_SECRET": f"another-secret,{SECRET}",
+        "QUIET_WINDOW_S": "1",
+        "PLACEMENT": "dedicated",
+        "DEDICATED_MAX": "2",
+    }
+    with running(Place(tmp_path, peers, **environment)) as place:
         conversation = place.conversation()
-        place.webhook("acme", message_created(conversation, "hello"))
+        unsigned = place.webhook("default", message_created(conversation, "x"), secret="no")
+        assert unsigned.status_code == 401
+        place.webhook("default", message_created(conversation, "hello"))
         until("the reply", lambda: place.posted(conversation))
         ready = until("readiness", place.ready)
-        assert [host["name"] for host in ready["hosts"]] == [f"conversation:acme:{conversation}"]
         (host,) = ready["hosts"]
+        assert host["name"] == f"conversation:default:{conversation}"
         second = place.conversation()
-        place.webhook("acme", message_created(second, "again"))
+        place.webhook("default", message_created(second, "again"))
         os.kill(host["pid"], 9)
-        place.webhook("acme", message_created(conversation, "and again"))
+        place.webhook("default", message_created(conversation, "and again"))
         until("the second reply of the killed one", lambda: len(place.posted(conversation)) == 2)
         until("the reply of the other", lambda: place.posted(second))

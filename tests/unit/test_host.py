@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from actors.conversation import host as hosts
 from actors.conversation.host import Delivery, Host
+from actors.errors import Retryable
 from actors.journal.keys import SLOTS
 from tests.fakes import KEY, World, away, settle
 
@@ -107,7 +110,9 @@ async def test_a_draining_host_takes_nothing_and_notes_its_drafts() -> None:
     await world.clock.advance(11)
     await host.drain()
     assert b"turn_interrupted" in world.journal.raw_events()[-1]
-    host.deliver([Delivery(KEY, seq, raw)])
+    with pytest.raises(Retryable):
+        host.deliver([Delivery(KEY, seq, raw)])
+    assert host.look([KEY]) == 0
     await settle()
     assert host.busy == 0
     assert world.channel.posted == []
