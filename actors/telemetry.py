@@ -5,14 +5,16 @@ import re
 import sys
 
 _SECRET = re.compile(
-    r"(?i)((?:api[-_]?key|api_access_token|authorization|password|secret|token)\"?\s*[=:]\s*\"?"
-    r"(?:bearer\s+)?|://[^:/@\s]*:)([^\s\"@,;&]+)"
+    r"(?i)((?:api[-_]?key|api[-_]access[-_]token|authorization|password|secret|token)"
+    r"[\"']?\s*[=:]\s*[\"']?(?:bearer\s+)?)([^\s\"',;&]+)"
+    r"|(://[^:/@\s]*:)(\S+)(?=@)"
+    r"|(\b)(sk-[\w-]+)"
 )
 
 
 def redact(text: str) -> str:
     """The text with what looks like a secret replaced by ***."""
-    return _SECRET.sub(r"\1***", text)
+    return _SECRET.sub(lambda found: f"{found[1] or found[3] or ''}***", text)
 
 
 class _Redacting(logging.Formatter):

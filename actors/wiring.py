@@ -36,36 +36,20 @@ MODEL_CALLS_MAX = 2_000
 """Model calls under way in one process; more wait for a connection, within the time limit."""
 
 CHANNEL_CALLS_MAX = 32
-"""Calls to Chatwoot under way in one process; more wait in line outside the client's pool, which
+"""Posts to Chatwoot under way in one process; more wait in line outside the client's pool, which
 looks at every connection and every waiting call whenever one ends."""
 
 TYPING_CALLS_MAX = 4
-"""The same for typing indicators, so that they never stand in a reply's way."""
+"""Connections kept for typing indicators, so that they never stand in a reply's way."""
 
 CHANNEL_TIMEOUT_S = 10.0
 KEEPALIVE_MAX = 100
 
 
-class _InLine(httpx.AsyncBaseTransport):
-    """A transport that lets so many calls through at once."""
-
-    def __init__(self, calls_max: int) -> None:
-        self._places = asyncio.Semaphore(calls_max)
-        self._inner = httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=calls_max)
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        async with self._places:
-            return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 def channel_client(calls_max: int) -> httpx.AsyncClient:
     """A client for a channel's API."""
-    return httpx.AsyncClient(timeout=CHANNEL_TIMEOUT_S, transport=_InLine(calls_max))
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=calls_max)
+    return httpx.AsyncClient(timeout=CHANNEL_TIMEOUT_S, limits=limits)
 
 
 def pace_of(company: Company) -> Pace:
@@ -101,6 +85,7 @@ class _Personas:
         self._directory = directory
         self._personas: dict[str, Persona] = {}
         self._channel_http = channel_client(CHANNEL_CALLS_MAX)
+        self._channel_places = asyncio.Semaphore(CHANNEL_CALLS_MAX)
         self._typing_http = channel_client(TYPING_CALLS_MAX)
         self._model_http: AsyncHttpx2Client | None = None
 
@@ -127,7 +112,10 @@ class _Personas:
         channels: dict[str, Channel] = {"webchat": journal, "api": journal}
         if company.chatwoot is not None:
             channels["chatwoot"] = Chatwoot(
-                self._channel_http, company.chatwoot, typing_http=self._typing_http
+                self._channel_http,
+                company.chatwoot,
+                typing_http=self._typing_http,
+                places=self._channel_places,
             )
         return channels
 

@@ -49,7 +49,7 @@ async def settle(journals: Journal, key: Key, channel: str) -> None:
     """A conversation with one message and its answer, sent: it is known and owes nobody."""
     at_ms = now_ms()
     seq = await append(journals, key, channel, at_ms)
-    pen = await journals.activate(key)
+    pen = await journals.activate(key, "bench")
     committed = ReplyCommitted(
         at_ms=at_ms,
         reply_id=str(key),

@@ -4,18 +4,20 @@ import asyncio
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from actors.channels.message import Message, Outgoing
 from actors.conversation.events import MessageReceived, encode
 from actors.conversation.pace import Pace
-from actors.conversation.ports import Persona, Ports
+from actors.conversation.ports import Check, Persona, Ports
 from actors.errors import Fenced, Retryable
 from actors.journal.keys import Key
 from actors.journal.stream import Activation, Appended, Entry, Full, Unanswered
 from actors.llm.prompt import Prompt
 from actors.llm.responder import Answer
 
+T = TypeVar("T")
 START_MS = 1_760_000_000_000
 KEY = Key("acme", "321")
 
@@ -24,6 +26,16 @@ async def settle() -> None:
     """Lets every task run until it waits for something."""
     for _ in range(60):
         await asyncio.sleep(0)
+
+
+def now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the coroutine waits for something")
 
 
 class VirtualClock:
@@ -95,6 +107,8 @@ class MemoryJournal:
         self._promised: dict[Key, tuple[int, ...]] = defaultdict(tuple)
         self._seq: dict[Key, int] = defaultdict(int)
         self._epoch: dict[Key, int] = defaultdict(int)
+        self._holders: dict[Key, str] = {}
+        self.alive: set[str] = set()
         self._writes: dict[Key, tuple[int, int, int]] = {}
         self.interrupt: Callable[[str], None] = lambda _: None
         """Called at the beginning and the end of every call; may raise."""
@@ -127,8 +141,9 @@ class MemoryJournal:
             if other.company_id == key.company_id and other.slot == key.slot
         )
 
-    async def activate(self, key: Key) -> Activation:
+    async def activate(self, key: Key, holder: str = "") -> Activation:
         self.interrupt("activate")
+        self._holders[key] = holder
         self._epoch[key] += 1
         waiting = self._waiting[key]
         entries = [e for e in self._entries[key] if waiting and e.seq >= min(waiting)]
@@ -149,7 +164,7 @@ class MemoryJournal:
         if epoch != self._epoch[key]:
             raise Fenced(f"conversation {key}: epoch {epoch} is over, {self._epoch[key]} holds it")
         last = self._writes.get(key, (0, 0, 0))
-        if last[:2] == (epoch, write):
+        if last[0] == epoch and write <= last[1]:
             return last[2], self._seq[key]
         first = self._seq[key] + 1
         for raw in events:
@@ -161,6 +176,17 @@ class MemoryJournal:
             self._waiting[key].pop(seq, None)
         self.interrupt("recorded")
         return first, self._seq[key]
+
+    async def epoch(self, key: Key) -> int:
+        self.interrupt("epoch")
+        return self._epoch[key]
+
+    async def stay_alive(self, holder: str) -> None:
+        self.alive.add(holder)
+
+    async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
+        others = self.alive - {holder}
+        return [key for key in keys if self._holders.get(key) not in others]
 
     async def read(self, key: Key, after: int, count: int = 500) -> tuple[Entry, ...]:
         self.interrupt("read")
@@ -183,6 +209,13 @@ class MemoryJournal:
         ]
         return sorted(found, key=lambda entry: entry.oldest_ms)
 
+    def forget(self) -> None:
+        """Loses everything, as a failover to an empty replica does."""
+        for kept in (self._entries, self._seen, self._waiting, self._promised, self._seq):
+            kept.clear()
+        self._epoch.clear()
+        self._writes.clear()
+
     def raw_events(self, key: Key = KEY) -> list[bytes]:
         return [entry.raw for entry in self._entries[key]]
 
@@ -200,7 +233,8 @@ class MemoryChannel:
         self.stored = False
         self.interrupt: Callable[[str], None] = lambda _: None
 
-    async def send(self, reply: Outgoing) -> str:
+    async def send(self, reply: Outgoing, check: Check) -> str:
+        await check()
         self.interrupt("send")
         self.calls.append("send")
         if self.faults["send"]:

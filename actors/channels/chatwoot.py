@@ -4,7 +4,8 @@ Source of every fact here: Chatwoot v4.15.1 (app/builders/messages/message_build
 app/finders/message_finder.rb, app/controllers/concerns/access_token_auth_helper.rb).
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +26,11 @@ PAGES_MAX = 20
 
 ERROR_CHARS_MAX = 300
 
+POST_S = 8.0
+"""A post ends within so long, whatever it waits for: turns.READ_BACK_GRACE_MS is longer."""
+
+Check = Callable[[], Awaitable[None]]
+
 TYPING_WAITING_MAX = 20
 """Typing calls of a company under way or in line; more are left out: they would come too late."""
 
@@ -36,7 +42,7 @@ def translating(what: str) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise Retryable(f"{what}: no connection: {error}") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, TimeoutError) as error:
         raise Retryable(f"{what}: {type(error).__name__}: {error}", doubtful=True) from error
 
 
@@ -66,8 +72,15 @@ class Chatwoot:
     """One company's Chatwoot account."""
 
     def __init__(
-        self, http: httpx.AsyncClient, account: ChatwootAccount, *, typing_http: httpx.AsyncClient
+        self,
+        http: httpx.AsyncClient,
+        account: ChatwootAccount,
+        *,
+        typing_http: httpx.AsyncClient,
+        places: asyncio.Semaphore,
     ) -> None:
+        """`places`: so many posts are under way at once, of all companies; others wait."""
+        self._places = places
         self._http = http
         self._typing_http = typing_http
         self._typing_calls = 0
@@ -75,20 +88,23 @@ class Chatwoot:
         # With dashes: a proxy may drop a header with underscores, Rails reads both alike.
         self._headers = {"api-access-token": account.api_key}
 
-    async def send(self, reply: Outgoing) -> str:
+    async def send(self, reply: Outgoing, check: Check) -> str:
         """Posts the reply and returns Chatwoot's id for it."""
         what = f"Chatwoot, reply {reply.reply_id} to conversation {reply.conversation_id}"
-        with translating(what):
-            response = await self._http.post(
-                f"{self._url}/{reply.conversation_id}/messages",
-                headers=self._headers,
-                json={
-                    "content": reply.text[:TEXT_CHARS_MAX],
-                    "message_type": "outgoing",
-                    "private": False,
-                    "content_attributes": {MARKER: reply.reply_id},
-                },
-            )
+        async with self._places:
+            await check()
+            with translating(what):
+                async with asyncio.timeout(POST_S):
+                    response = await self._http.post(
+                        f"{self._url}/{reply.conversation_id}/messages",
+                        headers=self._headers,
+                        json={
+                            "content": reply.text[:TEXT_CHARS_MAX],
+                            "message_type": "outgoing",
+                            "private": False,
+                            "content_attributes": {MARKER: reply.reply_id},
+                        },
+                    )
         checked(response, what)
         try:
             return str(response.json()["id"])

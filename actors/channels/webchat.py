@@ -3,13 +3,18 @@
 Such a reply is delivered by being committed; readers take it from the journal.
 """
 
+from collections.abc import Awaitable, Callable
+
 from actors.channels.message import Outgoing
+
+Check = Callable[[], Awaitable[None]]
 
 
 class JournalChannel:
     """A channel with nothing behind it that could fail."""
 
-    async def send(self, reply: Outgoing) -> str:
+    async def send(self, reply: Outgoing, check: Check) -> str:
+        await check()
         return reply.reply_id
 
     async def find(self, reply: Outgoing) -> str | None:

@@ -26,7 +26,7 @@ from actors.conversation.pen import Pen
 from actors.conversation.ports import Channel, Persona, Ports
 from actors.conversation.state import Reply, promised
 from actors.conversation.typing_switch import TypingSwitch
-from actors.errors import Permanent, Retryable
+from actors.errors import Fenced, Permanent, Retryable
 from actors.journal.keys import Key
 from actors.llm.prompt import Prompt, within_budget
 from actors.telemetry import logger
@@ -80,12 +80,12 @@ class ConversationActor:
         "touched_ms",
     )
 
-    def __init__(self, key: Key, ports: Ports) -> None:
-        """Raises errors.Permanent if nobody knows the company."""
+    def __init__(self, key: Key, ports: Ports, holder: str = "") -> None:
+        """`holder` names the host. Raises errors.Permanent if nobody knows the company."""
         self._key = key
         self._ports = ports
         self._persona: Persona = ports.personas.persona(key.company_id)
-        self._pen = Pen(key, ports.log, ports.clock)
+        self._pen = Pen(key, ports.log, ports.clock, holder)
         self._inbox: dict[int, bytes] = {}
         self._look = False
         self._woken = asyncio.Event()
@@ -303,10 +303,12 @@ class ConversationActor:
             if read_back:
                 found = await self._find(channel, outgoing)
                 in_doubt = False
-            sent = found or await channel.send(outgoing)
+            sent = found or await channel.send(outgoing, self._pen.check)
         except Retryable as error:
             await self._send_failed(reply, error, doubtful=in_doubt or error.doubtful)
             return
+        except Fenced:
+            raise
         except Permanent as error:
             reason = "the channel refused the reply for good"
             await self._put_aside(

@@ -20,8 +20,8 @@ MAILBOXES_MAX = 50_000
 IDLE_MS = 10 * 60 * 1_000
 """A conversation at rest is kept so long."""
 
-SWEEP_S = 10.0
-"""A host looks this often for conversations of its own that nobody told it of."""
+SWEEP_S = 3.0
+"""A host says this often that it lives, and looks for conversations that nobody told it of."""
 
 STRAY_MS = 3_000
 """A message that waits this long may have lost its delivery; a younger one is on its way."""
@@ -49,8 +49,13 @@ class Delivery(msgspec.Struct, frozen=True):
 class Host:
     """The conversations of some slots, or those that it is told of."""
 
-    def __init__(self, ports: Ports, slots: range) -> None:
+    def __init__(
+        self, ports: Ports, slots: range, holder: str = "", only: Key | None = None
+    ) -> None:
+        """`holder` names it in all clusters, restarted or not; `only`: its one conversation."""
         self._ports = ports
+        self._holder = holder
+        self._only = only
         self._slots = slots
         self._mailboxes: dict[Key, ConversationActor] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -70,15 +75,22 @@ class Host:
                 mailbox.deliver(delivery.seq, delivery.raw)
                 self._ensure_running(delivery.key, mailbox)
 
-    def look(self, keys: Iterable[Key]) -> int:
-        """Makes conversations read their journals; returns how many were not at work."""
+    async def look(self, keys: Iterable[Key]) -> int:
+        """Makes conversations read their journals; returns how many were not at work.
+
+        Those that another living host holds are left to it. What rests here is read anew: it may be
+        ahead of a journal that was set back.
+        """
+        resting = [key for key in keys if key not in self._running]
+        if not resting or self._draining:
+            return 0
         woken = 0
-        for key in keys if not self._draining else ():
-            if key in self._running:
+        for key in await self._ports.log.orphans(resting, self._holder):
+            if key in self._running or self._draining:
                 continue
+            self._mailboxes.pop(key, None)
             mailbox = self._mailbox(key)
             if mailbox is not None:
-                mailbox.look()
                 self._ensure_running(key, mailbox)
                 woken += 1
         return woken
@@ -87,7 +99,9 @@ class Host:
         """Takes up conversations of its slots that owe an answer since `stray_ms` and rest."""
         before_ms = self._ports.clock.now_ms() - stray_ms
         owing = await self._ports.log.unanswered(self._slots, before_ms)
-        return self.look(entry.key for entry in owing)
+        return await self.look(
+            entry.key for entry in owing if self._only is None or entry.key == self._only
+        )
 
     async def live(self) -> None:
         """Recovers what is unanswered, then sweeps for ever."""
@@ -95,6 +109,7 @@ class Host:
         stray_ms = 0
         while True:
             try:
+                await self._ports.log.stay_alive(self._holder)
                 taken = await self.sweep(stray_ms)
                 if taken:
                     _log.info("took up %d conversations", taken)
@@ -121,6 +136,11 @@ class Host:
         """Conversations at work."""
         return len(self._running)
 
+    def retire(self) -> bool:
+        """Takes nothing any more, if nobody is at work; else changes nothing and returns False."""
+        self._draining = self._draining or not self._running
+        return self._draining
+
     async def drain(self) -> None:
         """Stops all conversations where they stand and notes the drafts that are given up."""
         self._draining = True
@@ -145,7 +165,7 @@ class Host:
         mailbox = self._mailboxes.get(key)
         if mailbox is None:
             try:
-                mailbox = ConversationActor(key, self._ports)
+                mailbox = ConversationActor(key, self._ports, self._holder)
             except Permanent as error:
                 _log.error("conversation %s is left in the journal: %s", key, error)
                 return None

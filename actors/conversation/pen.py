@@ -9,7 +9,7 @@ from actors.clock import Clock
 from actors.conversation.events import Event, decode, encode
 from actors.conversation.ports import Log
 from actors.conversation.state import State, apply, promised, settled_by
-from actors.errors import Retryable
+from actors.errors import Fenced, Retryable
 from actors.journal.keys import Key
 from actors.telemetry import logger
 
@@ -26,9 +26,10 @@ class Pen:
     `epoch` is 0 until the pen is taken. `state` only ever changes to what the journal holds.
     """
 
-    __slots__ = ("_clock", "_key", "_log", "_write", "epoch", "state")
+    __slots__ = ("_clock", "_holder", "_key", "_log", "_write", "epoch", "state")
 
-    def __init__(self, key: Key, log: Log, clock: Clock) -> None:
+    def __init__(self, key: Key, log: Log, clock: Clock, holder: str) -> None:
+        self._holder = holder
         self._key = key
         self._log = log
         self._clock = clock
@@ -38,7 +39,7 @@ class Pen:
 
     async def take(self) -> None:
         """Takes the pen from whoever holds it, and takes in what is unanswered."""
-        taken = await self.patiently(lambda: self._log.activate(self._key))
+        taken = await self.patiently(lambda: self._log.activate(self._key, self._holder))
         state = State()
         for entry in taken.entries:
             state = apply(state, entry.seq, decode(entry.raw))
@@ -76,10 +77,20 @@ class Pen:
                 settled=[seq for event in events for seq in settled_by(event)],
             )
         )
+        if first <= self.state.seq:
+            raise Fenced(f"conversation {self._key}: the journal was set back, it ends at {last}")
         if first == self.state.seq + 1 and last == then.seq:
             self.state = then
         else:
             await self.read_on()
+
+    async def check(self) -> None:
+        """Raises errors.Fenced when another holds the pen."""
+        held = await self.patiently(lambda: self._log.epoch(self._key))
+        if held != self.epoch:
+            raise Fenced(
+                f"conversation {self._key}: epoch {self.epoch} is over, {held} holds the pen"
+            )
 
     async def patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats a call while Redis is away: what is accepted waits, nothing is given up."""

@@ -1,6 +1,6 @@
 """Names what a conversation needs from outside; wiring hands it in, tests hand in fakes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,14 +12,18 @@ from actors.journal.keys import Key
 from actors.journal.stream import Activation, Entry, Unanswered
 from actors.llm.responder import Responder
 
+Check = Callable[[], Awaitable[None]]
+"""Raises errors.Fenced if the reply is no longer the caller's to send."""
+
 
 class Channel(Protocol):
     """Where replies go. Every method raises Retryable or Permanent.
 
-    `send` returns the channel's id of the reply; `find` the same for one that already stands there.
+    `send` returns the channel's id of the reply, and calls `check` when nothing is left to wait for
+    before the post; `find` returns the id of one that already stands there.
     """
 
-    async def send(self, reply: Outgoing) -> str: ...
+    async def send(self, reply: Outgoing, check: Check) -> str: ...
 
     async def find(self, reply: Outgoing) -> str | None: ...
 
@@ -29,7 +33,13 @@ class Channel(Protocol):
 class Log(Protocol):
     """The part of the journal that a conversation uses; see journal.stream.Journal."""
 
-    async def activate(self, key: Key) -> Activation: ...
+    async def activate(self, key: Key, holder: str) -> Activation: ...
+
+    async def epoch(self, key: Key) -> int: ...
+
+    async def stay_alive(self, holder: str) -> None: ...
+
+    async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]: ...
 
     async def record(
         self,

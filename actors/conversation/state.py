@@ -74,7 +74,7 @@ def _started(turn: Turn | None, event: TurnStarted) -> Turn:
     return msgspec.structs.replace(
         turn,
         covers=event.covers,
-        starts=turn.starts + 1,
+        starts=turn.starts + 1 if turn.covers == event.covers else 1,
         attempts=event.attempt,
         retry_at_ms=0,
     )

@@ -17,7 +17,7 @@ from actors.conversation.state import Open, Reply, State, Turn
 POISON_STARTS = 3
 """A turn whose process died this often is set aside, so that the conversation goes on."""
 
-READ_BACK_GRACE_MS = 2_000
+READ_BACK_GRACE_MS = 9_000
 """A post may still be on its way when its sender has died: it gets so long before we look."""
 
 

@@ -72,6 +72,11 @@ def loads_key(slot: int) -> str:
     return f"turnwise:{{{slot}}}:loads"
 
 
+def alive_key(holder: str) -> str:
+    """String that lives while the host of this name renews it."""
+    return f"turnwise:alive:{holder}"
+
+
 def conversations_key(slot: int) -> str:
     """Sorted set: conversation → time (ms) of its last message."""
     return f"turnwise:{{{slot}}}:conversations"

@@ -9,10 +9,10 @@ if epoch ~= ARGV[3] then
     return {'fenced', tonumber(epoch)}
 end
 
--- A caller that lost the answer repeats its write under the same number.
-local write = ARGV[3] .. '.' .. ARGV[4]
-local last = redis.call('HMGET', KEYS[2], 'write', 'first', 'seq')
-if last[1] == write then
+-- A caller that lost the answer repeats its write under the same number; a write that was under way
+-- while its caller went on comes late under an old one.
+local last = redis.call('HMGET', KEYS[2], 'write', 'first', 'seq', 'written')
+if last[4] == epoch and tonumber(ARGV[4]) <= tonumber(last[1]) then
     return {'repeated', tonumber(last[2]), tonumber(last[3])}
 end
 
@@ -22,7 +22,8 @@ for i = 8, #ARGV do
     seq = seq + 1
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[7], seq .. '-0', 'event', ARGV[i])
 end
-redis.call('HSET', KEYS[2], 'seq', seq, 'write', write, 'first', first, 'promised', ARGV[5])
+redis.call('HSET', KEYS[2], 'seq', seq, 'write', ARGV[4], 'written', epoch, 'first', first,
+    'promised', ARGV[5])
 
 local settled = 0
 for s in string.gmatch(ARGV[6], '%d+') do

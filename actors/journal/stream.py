@@ -20,6 +20,7 @@ from actors import lua
 from actors.errors import Fenced, Retryable
 from actors.journal.keys import (
     Key,
+    alive_key,
     conversations_key,
     loads_key,
     redis_keys,
@@ -35,6 +36,9 @@ READ_PAGE = 500
 
 SLOT_PAGE = 1_000
 """Conversations listed of one slot at once."""
+
+ALIVE_MS = 10_000
+"""A host that has not said so for so long does not live."""
 
 COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 """A deleted conversation's counters stay so long."""
@@ -174,12 +178,15 @@ class Journal:
                 f"{confirmed} of {self._replicas} Redis replicas have it", doubtful=True
             )
 
-    async def activate(self, key: Key) -> Activation:
-        """Takes the pen: writes under older epochs are refused from here on."""
+    async def activate(self, key: Key, holder: str) -> Activation:
+        """Takes the pen: writes under older epochs are refused from here on.
+
+        `holder` names the host that takes it; see `orphans`.
+        """
         keys = redis_keys(key)
         with translating():
             _, epoch, seq, found = await self._activate(
-                keys=[keys.journal, keys.meta, keys.waiting], args=[EVENTS_KEPT_MAX]
+                keys=[keys.journal, keys.meta, keys.waiting], args=[EVENTS_KEPT_MAX, holder]
             )
         # Inside a script's answer, an entry's fields are a flat list.
         entries = tuple(Entry(int(i.partition(b"-")[0]), fields[1]) for i, fields in found)
@@ -219,6 +226,29 @@ class Journal:
         if answer[0] == b"fenced":
             raise Fenced(f"conversation {key}: epoch {epoch} is over, {answer[1]} holds the pen")
         return answer[1], answer[2]
+
+    async def epoch(self, key: Key) -> int:
+        """The epoch of whoever holds the pen now."""
+        with translating():
+            return int(await self._redis.hget(redis_keys(key).meta, "epoch") or 0)
+
+    async def stay_alive(self, holder: str) -> None:
+        """Says that a host lives, for ALIVE_MS."""
+        with translating():
+            await self._redis.set(alive_key(holder), 1, px=ALIVE_MS)
+
+    async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
+        """Those of the conversations that no other living host holds."""
+        with translating():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hget(redis_keys(key).meta, "holder")
+                holders = [(found or b"").decode() for found in await pipe.execute()]
+                others = sorted({other for other in holders if other not in ("", holder)})
+                for other in others:
+                    pipe.exists(alive_key(other))
+                alive = dict(zip(others, await pipe.execute(), strict=True))
+        return [key for key, other in zip(keys, holders, strict=True) if not alive.get(other)]
 
     async def read(self, key: Key, after: int, count: int = READ_PAGE) -> tuple[Entry, ...]:
         """Up to `count` events after sequence number `after`, oldest first."""

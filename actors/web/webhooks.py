@@ -25,6 +25,10 @@ from actors.web.refusals import Refused
 TIMESTAMP_TOLERANCE_S = 300
 """How far a webhook's timestamp may be from our clock (Chatwoot's pull request 13573)."""
 
+WEBHOOK_CHARS_MAX = 65_536
+"""The longest text taken from a webhook: WhatsApp carries 65,536 characters in a message, and a
+longer one fits no model's prompt."""
+
 INCOMING = ("incoming", 0, "0")
 """message_type is a string in webhooks, a number elsewhere in Chatwoot."""
 
@@ -32,6 +36,15 @@ INCOMING = ("incoming", 0, "0")
 def _id(value: Any) -> Any:
     """Chatwoot's ids are integers in code and strings in its guide's samples."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _storable(value: Any) -> Any:
+    """Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else _id(value)
+
+
+def _objects(value: Any) -> Any:
+    return [entry for entry in value if entry is not None] if isinstance(value, list) else value
 
 
 def _or_empty(value: Any) -> Any:
@@ -44,7 +57,7 @@ ProviderId = Annotated[
 ConversationId = Annotated[
     str, BeforeValidator(_id), StringConstraints(pattern=f"^{CONVERSATION_ID.pattern}$")
 ]
-OptionalText = Annotated[str | None, BeforeValidator(_id)]
+OptionalText = Annotated[str | None, BeforeValidator(_storable)]
 
 
 class _Account(BaseModel):
@@ -77,17 +90,15 @@ class MessageCreated(BaseModel):
     id: ProviderId
     conversation: _Conversation
     content: OptionalText = None
-    message_type: str | int | None = None
-    private: bool | None = None
     source_id: OptionalText = None
     sender: Annotated[_Contact, BeforeValidator(_or_empty)] = _Contact()
     account: Annotated[_Account, BeforeValidator(_or_empty)] = _Account()
-    attachments: list[_Attachment] | None = None
+    attachments: Annotated[list[_Attachment] | None, BeforeValidator(_objects)] = None
 
     def to_message(self) -> Message:
         return Message(
             message_id=self.id,
-            text=self.content or "",
+            text=_within_bound(self.content or ""),
             channel="chatwoot",
             sender=self.sender.name or "",
             source_id=self.source_id,
@@ -96,6 +107,13 @@ class MessageCreated(BaseModel):
                 for entry in self.attachments or ()
             ),
         )
+
+
+def _within_bound(text: str) -> str:
+    """The text, cut where no channel of ours would carry more; the cut is said, not hidden."""
+    if len(text) <= WEBHOOK_CHARS_MAX:
+        return text
+    return f"{text[:WEBHOOK_CHARS_MAX]} [… {len(text) - WEBHOOK_CHARS_MAX} characters cut]"
 
 
 class Ignored(BaseModel):
@@ -134,10 +152,6 @@ def why_not_ours(message: MessageCreated, account: ChatwootAccount) -> str | Non
     """The reason not to answer this message, or None."""
     if message.account.id not in (None, str(account.account_id)):
         return f"account {message.account.id} is not this company's"
-    if message.message_type not in INCOMING:
-        return f"message_type is {message.message_type!r}, not incoming"
-    if message.private:
-        return "a private note"
     if message.sender.blocked or message.conversation.meta.sender.blocked:
         return "the contact is blocked"
     return None
@@ -155,7 +169,12 @@ def read(body: bytes) -> MessageCreated | Ignored:
     if not isinstance(name, str):
         raise Refused(422, "event: the name of the event is missing or not a string")
     if name != "message_created":
-        return Ignored(reason=f"event {name[:64]} is not answered")
+        return Ignored(reason=f"event {ascii(name[:64])[1:-1]} is not answered")
+    # Before its shape is looked at: what is not a customer's message may look as it likes.
+    if (kind := event.get("message_type")) not in INCOMING:
+        return Ignored(reason=f"message_type is {ascii(kind)[:64]}, not incoming")
+    if event.get("private"):
+        return Ignored(reason="a private note")
     try:
         return MessageCreated.model_validate(event)
     except ValidationError as error:

@@ -59,7 +59,7 @@ def page(
 
 def write(page: Page, *texts: str) -> None:
     # The page shows a phase as soon as its script runs and the stream is open.
-    expect(page.locator("body")).to_have_attribute("data-phase", re.compile("."))
+    expect(page.locator("#phase")).to_have_attribute("data-phase", re.compile("."))
     for text in texts:
         page.locator("#composer").fill(text)
         page.locator("#composer").press("Enter")

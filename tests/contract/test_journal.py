@@ -87,7 +87,7 @@ async def test_a_duplicate_of_an_answered_message_is_not_answered_again(
     journal: AnyJournal,
 ) -> None:
     await append(journal, "a")
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     await record(journal, taken.epoch, 1, settled=(1,))
     again = await append(journal, "a")
     assert (again.fresh, again.position) == (False, 0)
@@ -110,7 +110,7 @@ async def test_a_conversation_takes_no_more_than_its_bound(journal: AnyJournal) 
     assert refused == Full(WAITING_MAX)
     again = await append(journal, "m0")
     assert not again.fresh, "a duplicate is still recognised"
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     await record(journal, taken.epoch, 1, settled=(1,))
     assert (await append(journal, "one more")).position == WAITING_MAX
 
@@ -120,20 +120,20 @@ async def test_activation_replays_from_the_oldest_unanswered_message(
 ) -> None:
     await append(journal, "a")
     await append(journal, "b")
-    first = await journal.activate(KEY)
+    first = await journal.activate(KEY, "me")
     assert (first.epoch, first.seq, [e.seq for e in first.entries]) == (1, 2, [1, 2])
     await record(journal, first.epoch, 1, settled=(1,))
-    second = await journal.activate(KEY)
+    second = await journal.activate(KEY, "me")
     assert (second.epoch, second.seq, [e.seq for e in second.entries]) == (2, 3, [2, 3])
     await record(journal, second.epoch, 1, settled=(2,))
-    third = await journal.activate(KEY)
+    third = await journal.activate(KEY, "me")
     assert (third.epoch, third.seq, third.entries) == (3, 4, ())
 
 
 async def test_a_stale_epoch_writes_nothing(journal: AnyJournal) -> None:
     await append(journal, "a")
-    old = await journal.activate(KEY)
-    new = await journal.activate(KEY)
+    old = await journal.activate(KEY, "me")
+    new = await journal.activate(KEY, "me")
     with pytest.raises(Fenced, match="acme:321"):
         await record(journal, old.epoch, 1, settled=(1,))
     assert len(await journal.read(KEY, after=0)) == 1
@@ -143,7 +143,7 @@ async def test_a_stale_epoch_writes_nothing(journal: AnyJournal) -> None:
 
 async def test_a_repeated_write_is_one_write(journal: AnyJournal) -> None:
     await append(journal, "a")
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     assert await record(journal, taken.epoch, 1) == (2, 2)
     await append(journal, "b")
     assert await record(journal, taken.epoch, 1) == (2, 3)
@@ -153,7 +153,7 @@ async def test_a_repeated_write_is_one_write(journal: AnyJournal) -> None:
 
 async def test_a_message_that_came_in_meanwhile_keeps_the_mark(journal: AnyJournal) -> None:
     await append(journal, "a", at_ms=NOW)
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     await append(journal, "b", at_ms=NOW + 5)
     await record(journal, taken.epoch, 1, settled=(1,))
     (owing,) = await journal.unanswered(range(SLOTS), NOW + 10)
@@ -164,7 +164,7 @@ async def test_a_promised_answer_keeps_the_mark_and_opens_the_next_turn(
     journal: AnyJournal,
 ) -> None:
     await append(journal, "a")
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     await record(journal, taken.epoch, 1, promised=(1,))
     assert await journal.unanswered(range(SLOTS), NOW) != []
     after = await append(journal, "b")

@@ -38,7 +38,7 @@ async def append(journal: Journal, name: str, key: Key = KEY, at_ms: int = NOW) 
 
 
 async def answer(journal: Journal, seq: int, key: Key = KEY) -> None:
-    taken = await journal.activate(key)
+    taken = await journal.activate(key, "me")
     await journal.record(
         key, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(seq,)
     )
@@ -95,7 +95,7 @@ async def test_a_conversation_in_use_is_kept(journal: Journal, why: str) -> None
 
 async def test_a_mailbox_in_memory_lets_go_of_a_deleted_conversation(journal: Journal) -> None:
     await append(journal, "a")
-    taken = await journal.activate(KEY)
+    taken = await journal.activate(KEY, "me")
     await journal.record(
         KEY, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(1,)
     )

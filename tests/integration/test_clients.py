@@ -1,5 +1,6 @@
 """Our clients of Chatwoot and of the model, against servers that speak the documented API."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +21,10 @@ REPLY = Outgoing("77", "7e0f5a0e-0000-5000-8000-000000000001", "Hello", "900000"
 PROMPT = Prompt("Be brief.", (Line("user", "before"), Line("assistant", "yes")), "now", 1, "single")
 
 
+async def nobody_else() -> None:
+    """The check before a post: nobody else holds the pen."""
+
+
 async def steer(peers: str, **orders: Any) -> None:
     async with httpx.AsyncClient() as http:
         await http.post(f"{peers}/_steer", json={"bot_token": False, "forget": True} | orders)
@@ -35,14 +40,19 @@ async def seen(peers: str) -> dict[str, Any]:
 async def chatwoot(peers: str) -> AsyncIterator[Chatwoot]:
     await steer(peers)
     async with httpx.AsyncClient(timeout=0.5) as http:
-        yield Chatwoot(http, ChatwootAccount(peers, 3, "a-key", ()), typing_http=http)
+        yield Chatwoot(
+            http,
+            ChatwootAccount(peers, 3, "a-key", ()),
+            typing_http=http,
+            places=asyncio.Semaphore(1),
+        )
 
 
 async def test_a_reply_goes_out_with_its_marker_and_is_found_again(
     chatwoot: Chatwoot, peers: str
 ) -> None:
     assert await chatwoot.find(REPLY) is None
-    sent = await chatwoot.send(REPLY)
+    sent = await chatwoot.send(REPLY, nobody_else)
     (message,) = (await seen(peers))["messages"]["77"]
     assert (message["content"], message["private"]) == ("Hello", False)
     assert message["content_attributes"] == {MARKER: REPLY.reply_id}
@@ -51,15 +61,15 @@ async def test_a_reply_goes_out_with_its_marker_and_is_found_again(
 
 async def test_it_is_found_behind_many_other_messages(chatwoot: Chatwoot) -> None:
     for place in range(105):
-        await chatwoot.send(Outgoing("77", f"another-{place}", "x", "0"))
-    sent = await chatwoot.send(REPLY)
+        await chatwoot.send(Outgoing("77", f"another-{place}", "x", "0"), nobody_else)
+    sent = await chatwoot.send(REPLY, nobody_else)
     assert await chatwoot.find(REPLY) == sent
 
 
 async def test_a_bot_token_looks_at_the_last_message(chatwoot: Chatwoot, peers: str) -> None:
     await steer(peers, bot_token=True)
     assert await chatwoot.find(REPLY) is None
-    sent = await chatwoot.send(REPLY)
+    sent = await chatwoot.send(REPLY, nobody_else)
     assert await chatwoot.find(REPLY) == sent
 
 
@@ -83,7 +93,7 @@ async def test_what_may_pass_is_retryable_and_says_whether_it_is_in_doubt(
 ) -> None:
     await steer(peers, faults={"message": [fault]})
     with pytest.raises(Retryable) as caught:
-        await chatwoot.send(REPLY)
+        await chatwoot.send(REPLY, nobody_else)
     assert (caught.value.doubtful, caught.value.after_s) == (doubtful, after_s)
 
 
@@ -92,7 +102,9 @@ async def test_no_connection_leaves_no_doubt() -> None:
     account = ChatwootAccount(f"http://127.0.0.1:{port}", 3, "a-key", ())
     async with httpx.AsyncClient() as http:
         with pytest.raises(Retryable) as caught:
-            await Chatwoot(http, account, typing_http=http).send(REPLY)
+            await Chatwoot(http, account, typing_http=http, places=asyncio.Semaphore(1)).send(
+                REPLY, nobody_else
+            )
     assert not caught.value.doubtful
 
 
@@ -100,7 +112,7 @@ async def test_no_connection_leaves_no_doubt() -> None:
 async def test_what_cannot_pass_is_permanent(chatwoot: Chatwoot, peers: str, status: int) -> None:
     await steer(peers, faults={"message": [{"status": status}]})
     with pytest.raises(Permanent, match=str(status)):
-        await chatwoot.send(REPLY)
+        await chatwoot.send(REPLY, nobody_else)
 
 
 @pytest.fixture

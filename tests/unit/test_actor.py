@@ -191,7 +191,7 @@ async def test_an_uncertain_send_is_looked_for_before_it_is_repeated() -> None:
     actor = ConversationActor(KEY, world.ports)
     actor.deliver(*await world.write("one"))
     async with running(actor):
-        await world.clock.advance(16)
+        await world.clock.advance(26)
     assert len(world.channel.posted) == 1
     sent = decode(world.journal.raw_events()[-1])
     assert isinstance(sent, ReplySent)
@@ -219,7 +219,7 @@ async def test_doubt_stays_while_nobody_could_look() -> None:
     actor = ConversationActor(KEY, world.ports)
     actor.deliver(*await world.write("one"))
     async with running(actor):
-        await world.clock.advance(30)
+        await world.clock.advance(60)
     assert len(world.channel.posted) == 1
 
 
@@ -270,7 +270,7 @@ async def test_a_stale_epoch_lets_go_before_it_sends() -> None:
     actor.deliver(*await world.write("one"))
     task = asyncio.create_task(actor.run())
     await world.clock.advance(11)
-    await world.journal.activate(KEY)  # another process takes the pen during the draft
+    await world.journal.activate(KEY, "me")  # another process takes the pen during the draft
     await world.clock.advance(2)
     with pytest.raises(Fenced):
         await task
@@ -334,3 +334,34 @@ async def test_a_glance_says_what_it_does_and_why() -> None:
         assert actor.glance().phase == "drafting"
         await world.clock.advance(2)
     assert actor.glance().phase == "idle"
+
+
+async def test_a_stale_actor_does_not_post_what_another_promised() -> None:
+    world = World()
+    stale, other = ConversationActor(KEY, world.ports), ConversationActor(KEY, world.ports)
+    seq, raw = await world.write("one")
+    stale.deliver(seq, raw)
+    async with running(stale):
+        await world.clock.advance(13)
+    world.channel.faults["send"] = [Retryable("no connection")]
+    await world.write("two")
+    async with running(other):
+        await world.clock.advance(12.5)  # promised, not sent
+        stale.look()
+        task = asyncio.create_task(stale.run())
+        await world.clock.advance(20)
+        with pytest.raises(Fenced):
+            await task
+    assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
+
+
+async def test_other_messages_begin_the_count_of_dead_processes_anew() -> None:
+    world = World(Pace(quiet_window_ms=0))
+    for place in range(5):
+        await world.write(f"m{place}")
+        async with running(ConversationActor(KEY, world.ports)):
+            await world.clock.advance(1)
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(5)
+    assert happened(world, SetAside) == []
+    assert len(world.channel.posted) == 1

@@ -6,9 +6,10 @@ import pytest
 
 from actors.conversation import host as hosts
 from actors.conversation.host import Delivery, Host
+from actors.conversation.pace import Pace
 from actors.errors import Retryable
 from actors.journal.keys import SLOTS
-from tests.fakes import KEY, World, away, settle
+from tests.fakes import KEY, World, away, now, settle
 
 ALL = range(SLOTS)
 
@@ -112,7 +113,79 @@ async def test_a_draining_host_takes_nothing_and_notes_its_drafts() -> None:
     assert b"turn_interrupted" in world.journal.raw_events()[-1]
     with pytest.raises(Retryable):
         host.deliver([Delivery(KEY, seq, raw)])
-    assert host.look([KEY]) == 0
+    assert await host.look([KEY]) == 0
     await settle()
     assert host.busy == 0
     assert world.channel.posted == []
+
+
+async def test_a_living_hosts_conversation_is_left_to_it_and_a_dead_ones_is_taken() -> None:
+    world = World()
+    world.model.delay_s = 9
+    first, second = Host(world.ports, ALL, "a/0"), Host(world.ports, ALL, "b/0")
+    living = [asyncio.create_task(first.live())]
+    seq, raw = await world.write("one")
+    first.deliver([Delivery(KEY, seq, raw)])
+    await settle()
+    living.append(asyncio.create_task(second.live()))
+    await world.clock.advance(15)
+    assert (first.busy, second.busy) == (1, 0)
+    living[0].cancel()
+    world.journal.alive.discard("a/0")
+    await first.drain()
+    await world.clock.advance(hosts.SWEEP_S + 10)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    living[1].cancel()
+
+
+async def test_a_journal_that_was_set_back_is_answered_all_the_same() -> None:
+    """After a failover that lost the tail, a warm mailbox is ahead of its journal."""
+    world = World()
+    host = Host(world.ports, ALL)
+    living = asyncio.create_task(host.live())
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(13)
+    world.journal.forget()
+    seq, raw = await world.write("two", "99")
+    host.deliver([Delivery(KEY, seq, raw)])
+    await world.clock.advance(40)
+    assert world.channel.posted[-1].text == "re: two"
+    living.cancel()
+
+
+async def test_a_delivery_during_the_last_record_is_answered_without_a_sweep() -> None:
+    world = World()
+    host = Host(world.ports, ALL)
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    told = False
+
+    def interrupt(call: str) -> None:
+        nonlocal told
+        if call == "recorded" and world.channel.posted and not told:
+            told = True
+            host.deliver([Delivery(KEY, *now(world.write("two")))])
+
+    world.journal.interrupt = interrupt
+    await world.clock.advance(30)
+    assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
+
+
+async def test_a_message_appended_just_before_a_record_is_not_skipped() -> None:
+    """Its delivery is lost; the record's numbers alone say that something came in between."""
+    world = World(Pace(on_new_message="queue"))
+    host = Host(world.ports, ALL)
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    written = False
+
+    def interrupt(call: str) -> None:
+        nonlocal written
+        if call == "record" and world.model.prompts and not written:
+            written = True
+            now(world.write("two"))
+
+    world.journal.interrupt = interrupt
+    await world.clock.advance(30)
+    assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]

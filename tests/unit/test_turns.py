@@ -192,9 +192,9 @@ def test_a_promise_of_another_process_is_looked_for_after_a_grace() -> None:
 
 
 def test_a_doubtful_attempt_is_looked_for_also_by_its_own_process() -> None:
-    doubtful = msgspec.structs.replace(REPLY, doubtful=True, failures=1, retry_at_ms=24_000)
-    assert isinstance(at(23.9, State(reply=doubtful), Promised("r1")), Wait)
-    assert at(24, State(reply=doubtful), Promised("r1")) == Send(doubtful, read_back=True)
+    doubtful = msgspec.structs.replace(REPLY, doubtful=True, failures=1, retry_at_ms=39_000)
+    assert isinstance(at(38.9, State(reply=doubtful), Promised("r1")), Wait)
+    assert at(39, State(reply=doubtful), Promised("r1")) == Send(doubtful, read_back=True)
 
 
 def test_sending_ends_after_five_retries() -> None:

@@ -119,6 +119,9 @@ def test_an_interval_row_is_due_at_whole_multiples() -> None:
         "api_access_token: hunter2",
         '{"password": "hunter2"}',
         "OPENAI_API_KEY=hunter2",
+        "{'api-access-token': 'hunter2'}",
+        "redis://:p@ss/hunter2@127.0.0.1:1/0",
+        "Incorrect API key provided: sk-hunter2",
     ],
 )
 def test_secrets_are_not_logged(secret: str) -> None:

@@ -1,0 +1,78 @@
+"""Is the thin Ray side of a host: builds it, hands calls on."""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import msgspec
+import ray
+
+from actors import wiring
+from actors.conversation.host import Delivery, Host
+from actors.journal.keys import Key
+from actors.placement.names import DEDICATED
+from actors.settings import Settings
+
+Mail = tuple[str, int, bytes | None]
+"""Conversation, sequence number, event; without the event the actor reads it from the journal."""
+
+
+class ConversationHost:
+    """The thin Ray side of a Host: builds it, hands calls on. Restarted by Ray when it dies."""
+
+    def __init__(self, settings: Settings, name: str, slots: range, release: str) -> None:
+        logging.getLogger("ray").setLevel(logging.WARNING)
+        self._name = name
+        self._release = release
+        self._parts = wiring.build(settings)
+        # Now, not at a company's first message: it takes a second to import a model's client.
+        for company in self._parts.directory:
+            self._parts.ports.personas.persona(company.company_id)
+        cluster = ray.get_runtime_context().gcs_address
+        only = Key.parse(name.removeprefix(DEDICATED)) if name.startswith(DEDICATED) else None
+        self._host = Host(self._parts.ports, slots, f"{cluster}/{name}", only)
+        self._rest_since_ms = self._parts.clock.now_ms()
+        # The replay of what is unanswered begins here, before the first call.
+        self._living = asyncio.get_running_loop().create_task(self._host.live())
+
+    async def deliver(self, deliveries: list[Mail]) -> None:
+        """Hands events (conversation, sequence number, event) to their conversations."""
+        self._host.deliver(Delivery(Key.parse(key), seq, raw) for key, seq, raw in deliveries)
+
+    async def look(self, keys: list[str]) -> int:
+        """Makes conversations read their journals; returns how many were not at work."""
+        return await self._host.look(map(Key.parse, keys))
+
+    async def glance(self, key: str) -> dict[str, Any]:
+        """What a conversation is doing, and where."""
+        glance = self._host.glance(Key.parse(key))
+        return {
+            "host": self._name,
+            "pid": os.getpid(),
+            **(msgspec.to_builtins(glance) if glance else {"phase": "asleep"}),
+        }
+
+    async def describe(self) -> dict[str, Any]:
+        """Who this is and how much it does."""
+        now_ms = self._parts.clock.now_ms()
+        if self._host.busy:
+            self._rest_since_ms = now_ms
+        return {
+            "name": self._name,
+            "pid": os.getpid(),
+            "release": self._release,
+            "mailboxes": self._host.size,
+            "busy": self._host.busy,
+            "resting_ms": now_ms - self._rest_since_ms,
+            "sweeping": not self._living.done(),
+        }
+
+    async def retire(self) -> bool:
+        """Takes nothing any more, if nobody is at work here; else returns False."""
+        return self._host.retire()
+
+    async def drain(self) -> None:
+        """Gives up all turns and notes it in their journals; the journal keeps everything else."""
+        self._living.cancel()
+        await self._host.drain()
