@@ -242,7 +242,6 @@ def ray_environment() -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # its ports would listen on all interfaces
         "RAY_SERVE_LOG_TO_STDERR": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "PYTHONUNBUFFERED": "1",
     }
 

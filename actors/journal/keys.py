@@ -8,7 +8,6 @@ import msgspec
 SLOTS = 1_024
 """Conversations are spread over so many slots; it never changes, the journals' keys hold it."""
 
-COMPANY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CONVERSATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}")
 
 
