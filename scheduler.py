@@ -12,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from actors import placement, wiring
 from actors.cli import exit_if_misconfigured
+from actors.companies.directory import follow
 from actors.errors import Retryable
 from actors.maintenance.lease import RENEW_S, Lease
 from actors.maintenance.timetable import Every, Row, run_due, timetable
@@ -49,6 +50,7 @@ async def work(parts: wiring.Parts) -> None:
             misfire_grace_time=MISFIRE_GRACE_S,
         )
     jobs.start()
+    following = asyncio.create_task(follow(parts.directory, parts.redis, parts.clock))
     held = False
     try:
         while not stop.is_set():
@@ -65,6 +67,7 @@ async def work(parts: wiring.Parts) -> None:
             until_ms = parts.clock.now_ms() + round(RENEW_S * 1_000)
             await parts.clock.wait(stop, until_ms)
     finally:
+        following.cancel()
         jobs.shutdown(wait=False)
         if held:
             await lease.release()

@@ -5,7 +5,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
-from actors import placement
+from actors import placement, wiring
 from actors.settings import Settings, read_settings
 from actors.web.service import build
 
@@ -35,5 +35,6 @@ def application(settings: Settings) -> Application:
 def app(_: dict[str, str]) -> Application:
     """Builds the application from the environment, and the hosts behind it."""
     settings = read_settings()
+    wiring.directory_of(settings).require_one()
     placement.start_hosts(settings)
     return application(settings)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from actors import embedded
+from actors import embedded, wiring
 from actors.clock import SystemClock
 from actors.errors import Misconfigured
 from actors.settings import Settings
@@ -48,6 +48,7 @@ class Run:
     def start(self) -> None:
         """Brings everything up. Raises Misconfigured."""
         settings, undo = self._settings, self._undo
+        wiring.directory_of(settings).require_one()
         undo.enter_context(embedded.locked(settings.data_dir))
         embedded.end(embedded.leftovers(settings.data_dir))
         undo.callback(lambda: embedded.end(embedded.leftovers(settings.data_dir), 2.0))
@@ -132,6 +133,8 @@ class Run:
         for name, company in settings.companies().items():
             if company.chatwoot is not None:
                 say(f"  webhook    {url}/webhook/chatwoot/{name}")
+        for company_id, why in wiring.directory_of(settings).broken().items():
+            say(f"  broken     {company_id}: {why}")
         say(f"  dashboard  {dashboard if not settings.ray_address else settings.ray_address}")
         say(f"  shell      . {settings.data_dir / 'env'}   (sets REDIS_URL, RAY_ADDRESS)")
         say("ready")

@@ -7,10 +7,11 @@ from typing import Protocol
 import msgspec
 
 from actors.clock import Clock
-from actors.companies.company import UnknownCompany
+from actors.companies.company import BrokenCompany, UnknownCompany
 from actors.companies.directory import Directory
+from actors.journal.entries import Unanswered
 from actors.journal.keys import SLOTS, Key
-from actors.journal.stream import SLOT_PAGE, Journal, Unanswered
+from actors.journal.stream import SLOT_PAGE, Journal
 
 STRAY_MS = 5_000
 """A message that waits this long and whose conversation rests has lost its delivery."""
@@ -93,4 +94,6 @@ class CleanUp:
             days = self._directory.company(key.company_id).retention_days
         except UnknownCompany:
             days = RETENTION_DAYS
+        except BrokenCompany:
+            return None  # how long it keeps its conversations is not known now
         return await self._journal.trim(key, now_ms - days * DAY_MS)

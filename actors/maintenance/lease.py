@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 
 from actors import lua
-from actors.journal.stream import translating
+from actors.journal.outages import translating
 
 LEASE_KEY = "turnwise:scheduler:lease"
 LEASE_LIFE_MS = 15_000

@@ -9,13 +9,19 @@ import msgspec
 import ray
 
 from actors import wiring
+from actors.companies.directory import follow
+from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
 from actors.journal.keys import Key
 from actors.placement.names import DEDICATED
 from actors.settings import Settings
+from actors.telemetry import logger
 
 Mail = tuple[str, int, bytes | None]
 """Conversation, sequence number, event; without the event the actor reads it from the journal."""
+
+
+_log = logger("host")
 
 
 class ConversationHost:
@@ -25,16 +31,31 @@ class ConversationHost:
         logging.getLogger("ray").setLevel(logging.WARNING)
         self._name = name
         self._release = release
-        self._parts = wiring.build(settings)
-        # Now, not at a company's first message: it takes a second to import a model's client.
-        for company in self._parts.directory:
-            self._parts.ports.personas.persona(company.company_id)
+        self._parts = parts = wiring.build(settings)
+        self._warmth: dict[str, str] = {}
         cluster = ray.get_runtime_context().gcs_address
         only = Key.parse(name.removeprefix(DEDICATED)) if name.startswith(DEDICATED) else None
         self._host = Host(self._parts.ports, slots, f"{cluster}/{name}", only)
         self._rest_since_ms = self._parts.clock.now_ms()
+        loop = asyncio.get_running_loop()
         # The replay of what is unanswered begins here, before the first call.
-        self._living = asyncio.get_running_loop().create_task(self._host.live())
+        self._living = loop.create_task(self._host.live())
+        self._tasks = [
+            self._living,
+            loop.create_task(follow(parts.directory, parts.redis, parts.clock)),
+            loop.create_task(parts.tallies.follow(parts.clock)),
+            loop.create_task(self._warm_up()),
+        ]
+
+    async def _warm_up(self) -> None:
+        """Makes every company ready now, not at its first message; a broken one says why."""
+        parts = self._parts
+        self._warmth = await warm_all(
+            list(parts.directory), parts.personas.warm, parts.clock, parts.dice
+        )
+        for company_id, warmth in self._warmth.items():
+            if warmth != WARM:
+                _log.warning("company %s is %s", company_id, warmth)
 
     async def deliver(self, deliveries: list[Mail]) -> None:
         """Hands events (conversation, sequence number, event) to their conversations."""
@@ -66,6 +87,7 @@ class ConversationHost:
             "busy": self._host.busy,
             "resting_ms": now_ms - self._rest_since_ms,
             "sweeping": not self._living.done(),
+            "cold": {name: why for name, why in self._warmth.items() if why != WARM},
         }
 
     async def retire(self) -> bool:
@@ -74,5 +96,7 @@ class ConversationHost:
 
     async def drain(self) -> None:
         """Gives up all turns and notes it in their journals; the journal keeps everything else."""
-        self._living.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._host.drain()
+        await self._parts.tallies.aclose()

@@ -8,7 +8,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from redis import Redis
 
-from actors.journal.stream import translating
+from actors.journal.outages import translating
 from actors.placement.conversation_host import ConversationHost
 from actors.placement.names import DEDICATED, NAMESPACE, host_name, release_of, slots_of
 from actors.settings import Settings

@@ -39,12 +39,12 @@ ELSEWHERE = {"port", "bind_address", "data_dir", "dashboard_port", "ray_address"
 
 
 def release_of(settings: Settings) -> str:
-    """Changes when the settings do: actors of another release are replaced at start-up."""
+    """Changes when the environment does: actors of another release are replaced at start-up. What
+    the companies file holds is taken up while they live."""
     plain = settings.model_dump(mode="json", exclude=ELSEWHERE)
     secrets = [
         value.get_secret_value()
         for _, value in settings
         if value is not None and hasattr(value, "get_secret_value")
     ]
-    companies = settings.companies_file.read_bytes() if settings.companies_file else b""
-    return hashlib.sha256(repr((plain, secrets, companies)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((plain, secrets)).encode()).hexdigest()[:16]

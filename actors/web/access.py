@@ -5,12 +5,13 @@ import hmac
 from typing import Any
 
 from fastapi import Request
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from actors.clock import Clock, Ids
 from actors.companies.company import Company
 from actors.journal.keys import Key
-from actors.journal.stream import translating
+from actors.journal.outages import translating
 from actors.web.refusals import Refused
 
 COOKIE = "turnwise_chat"
@@ -36,34 +37,75 @@ def opened(secret: bytes, ticket: str, now_s: float) -> Key | None:
     return key if now_s - issued_s < COOKIE_LIFE_S else None
 
 
+def bearer(request: Request) -> str:
+    """The token of a request's Authorization header, "" where it has none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def digest(token: str) -> str:
+    """Compared in the place of the token: of one length, so that no comparison tells anything."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _stranger(company: Company, token: str) -> Refused:
+    """Why this token opens nothing of the company."""
+    if token:
+        return Refused(401, f"the bearer token is not one of company {company.company_id}")
+    if company.api_token_sha256 is None:
+        return Refused(
+            401,
+            "this company's API is closed; set API_TOKEN, or api_token in its table of "
+            "COMPANIES_FILE, to open it",
+        )
+    return Refused(401, "the bearer token is missing: send Authorization: Bearer <API_TOKEN>")
+
+
 class Access:
     """Checks the API's callers."""
 
-    def __init__(self, redis: Redis, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, redis: Redis, clock: Clock, ids: Ids, admin_token: SecretStr | None = None
+    ) -> None:
+        """`admin_token`: the operator's; None closes what only the operator may do."""
         self._redis = redis
+        self._operator = None if admin_token is None else digest(admin_token.get_secret_value())
         self._clock = clock
         self._ids = ids
         self._secret: bytes | None = None
 
     async def check(self, request: Request, company: Company, conversation_id: str) -> str:
         """The channel of an authorised request: `api` or `webchat`. Raises Refused 401."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and company.owns_token(token.strip()):
+        token = bearer(request)
+        if company.owns_token(token):
             return "api"
         ticket = request.cookies.get(COOKIE)
         if ticket and company.webchat:
             key = await self.opened(ticket)
             if key == Key(company.company_id, conversation_id):
                 return "webchat"
-        if token:
-            raise Refused(401, f"the bearer token is not one of company {company.company_id}")
-        if company.api_token_sha256 is None:
+        raise _stranger(company, token)
+
+    def company(self, request: Request, company: Company) -> None:
+        """Lets the company itself pass, and the operator. Raises Refused 401."""
+        token = bearer(request)
+        by_operator = self._operator is not None and hmac.compare_digest(
+            self._operator, digest(token)
+        )
+        if not by_operator and not company.owns_token(token):
+            raise _stranger(company, token)
+
+    def operator(self, request: Request) -> None:
+        """Lets the operator pass. Raises Refused 401, which says what to do."""
+        if self._operator is None:
+            raise Refused(401, "the operator's API is closed; set ADMIN_TOKEN to open it")
+        token = bearer(request)
+        if not token:
             raise Refused(
-                401,
-                "this company's API is closed; set API_TOKEN, or api_token in its table of "
-                "COMPANIES_FILE, to open it",
+                401, "the operator's token is missing: send Authorization: Bearer <ADMIN_TOKEN>"
             )
-        raise Refused(401, "the bearer token is missing: send Authorization: Bearer <API_TOKEN>")
+        if not hmac.compare_digest(self._operator, digest(token)):
+            raise Refused(401, "the bearer token is not the operator's (ADMIN_TOKEN)")
 
     async def issue(self, key: Key) -> str:
         """A pass to a new conversation of the web chat."""

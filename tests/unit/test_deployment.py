@@ -11,10 +11,22 @@ from typing import Any
 
 import pytest
 
-from actors.settings import ChatwootSettings, CompanySettings, Settings
+from actors.layers import Layer
+from actors.settings import (
+    ChatwootSettings,
+    CompanySettings,
+    Settings,
+    ToolSettings,
+    TwilioSettings,
+    WhatsAppSettings,
+    company_settings,
+)
 
 ROOT = Path(__file__).parents[2]
 yaml: Any = importlib.import_module("yaml")  # comes with ray, without types
+
+SCHEMA_KEYS = ("type", "required", "properties")
+"""Of a tool's parameters in the example."""
 
 NOT_OURS = {"PYTHONUNBUFFERED", "REDISCLI_AUTH"}
 """Read by Python and by redis-cli; Ray's own variables begin with RAY_."""
@@ -259,9 +271,28 @@ def test_the_example_companies_load_and_show_every_key() -> None:
         chatwoot = company.chatwoot
         credentials = (company.api_token, chatwoot.api_key, *chatwoot.webhook_secret)
         assert all(c is not None and "replace-me" in c.get_secret_value() for c in credentials)
-    for table in tomllib.loads(text_of("companies.example.toml"))["companies"].values():
-        assert table.keys() == CompanySettings.model_fields.keys()
-        assert table["chatwoot"].keys() == ChatwootSettings.model_fields.keys()
+        assert company.twilio or company.whatsapp
+    acme = example_with_everything()["companies"]["acme"]
+    assert acme.keys() | {"twilio"} == CompanySettings.model_fields.keys()
+    assert acme["chatwoot"].keys() == ChatwootSettings.model_fields.keys()
+    assert acme["whatsapp"].keys() == WhatsAppSettings.model_fields.keys()
+    assert acme["tools"]["stock"].keys() == ToolSettings.model_fields.keys()
+    bolt = example_with_everything()["companies"]["bolt"]
+    assert bolt["twilio"].keys() == TwilioSettings.model_fields.keys()
+
+
+def example_with_everything() -> dict[str, Any]:
+    """The example with what is commented out in it, because it needs code of the reader's own."""
+    keys = "|".join((*CompanySettings.model_fields, *ToolSettings.model_fields, *SCHEMA_KEYS))
+    text = text_of("companies.example.toml")
+    return tomllib.loads(re.sub(rf"^# (?=\[companies|(?:{keys}) = )", "", text, flags=re.MULTILINE))
+
+
+def test_the_code_in_the_example_fits() -> None:
+    table = example_with_everything()["companies"]["acme"]
+    acme = company_settings("acme", (*Settings().foundation(), Layer("file", table)))
+    assert acme.responder == "acme_bot:answer"
+    assert acme.tools["stock"].parameters["required"] == ["article"]
 
 
 def test_the_companies_of_the_cluster_load(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from actors.conversation import events
-from actors.settings import ChatwootSettings, CompanySettings, Settings
+from actors.settings import (
+    ChatwootSettings,
+    CompanySettings,
+    Settings,
+    ToolSettings,
+    TwilioSettings,
+    WhatsAppSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,6 +25,7 @@ FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MACHINE = re.compile(r"(?<![\w.:/}>-])/(?:home|root|tmp|work|usr|opt|mnt|var|Users|private)\b")
 """A path of the machine that somebody wrote on; an address of the service is none."""
 
+TABLES = (ChatwootSettings, ToolSettings, TwilioSettings, WhatsAppSettings)
 MADE_BY_THE_USER = {".env", ".venv", ".turnwise/env", "companies.toml"}
 FILE_ENDINGS = ("py", "toml", "yaml", "lua", "md", "png", "txt", "sh")
 
@@ -47,6 +55,8 @@ def named_in(cells: list[str]) -> set[str]:
 def shown(default: Any) -> str:
     """A default as the table has it."""
     plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+    if isinstance(plain, bool | tuple):
+        plain = str(plain).lower() if isinstance(plain, bool) else ",".join(plain)
     return "unset" if plain in (None, "") else f"`{plain}`"
 
 
@@ -85,7 +95,7 @@ def test_a_setting_has_the_default_that_the_table_shows(name: str) -> None:
         assert default == shown(Settings.model_fields[name].default)
 
 
-@pytest.mark.parametrize("model", [CompanySettings, ChatwootSettings])
+@pytest.mark.parametrize("model", [CompanySettings, *TABLES])
 def test_the_companies_file_is_described_key_by_key(model: type[BaseModel]) -> None:
     table = rows("The companies file")
     keys = named_in([cell for first, others in table.items() for cell in (first, others[-1])])
