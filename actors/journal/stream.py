@@ -1,23 +1,22 @@
 """Keeps the journals in Redis: appends, hands over the pen, records, reads, trims."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import (
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from actors import lua
 from actors.errors import Fenced, Retryable
+from actors.journal.entries import (
+    Activation,
+    Appended,
+    Entry,
+    Full,
+    Noted,
+    Replay,
+    Unanswered,
+    Write,
+)
 from actors.journal.keys import (
     Key,
     alive_key,
@@ -26,6 +25,7 @@ from actors.journal.keys import (
     redis_keys,
     unanswered_key,
 )
+from actors.journal.outages import translating
 
 EVENTS_KEPT_MAX = 10_000
 """Events kept of one conversation (Redis trims a little later, by whole nodes); as many message
@@ -45,74 +45,6 @@ COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 
 REPLICA_ACK_MS = 1_000
 """With durability `replicated`: how long a replica may take to confirm, milliseconds."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One event in a journal, undecoded."""
-
-    seq: int
-    raw: bytes
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """A message in the journal.
-
-    `fresh` is False if it stood there before; `position` counts the unanswered messages up to it
-    (0: it has its outcome); `turn_first` is the first message of the turn it belongs to, as far as
-    can be said now; `oldest_ms` the arrival of the oldest unanswered one; `company_load` the
-    company's unanswered messages in this slot.
-    """
-
-    fresh: bool
-    seq: int
-    position: int
-    turn_first: int
-    oldest_ms: int
-    company_load: int
-
-
-class Full(msgspec.Struct, frozen=True):
-    """The conversation has as many unanswered messages as it may."""
-
-    waiting: int
-
-
-class Activation(msgspec.Struct, frozen=True):
-    """The pen of a conversation, and what its holder must take in first."""
-
-    epoch: int
-    seq: int
-    entries: tuple[Entry, ...]
-
-
-class Unanswered(msgspec.Struct, frozen=True):
-    """A conversation that owes an answer since `oldest_ms`."""
-
-    key: Key
-    oldest_ms: int
-
-
-_PASSING = re.compile(
-    r"\b(OOM|READONLY|MISCONF|NOREPLICAS|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b"
-)
-
-
-@contextmanager
-def translating() -> Iterator[None]:
-    """Redis's errors as ours: whatever may pass (away, loading, full, read-only) is Retryable."""
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise Retryable(f"Redis is away: {error}", doubtful=True) from error
-    except (OutOfMemoryError, ReadOnlyError) as error:
-        raise Retryable(f"Redis takes no writes: {error}") from error
-    except ResponseError as error:
-        # Redis 6.2 wraps what a script's command says into a sentence of its own.
-        if _PASSING.search(str(error)):
-            raise Retryable(f"Redis takes no writes: {error}") from error
-        raise
-    except RedisError as error:
-        raise Retryable(f"Redis failed: {error}", doubtful=True) from error
 
 
 def _entries(found: Any) -> tuple[Entry, ...]:
@@ -135,6 +67,7 @@ class Journal:
         self._replicas = replicas
         self._append = lua.load(redis, __package__, "append")
         self._activate = lua.load(redis, __package__, "activate")
+        self._note = lua.load(redis, __package__, "note")
         self._record = lua.load(redis, __package__, "record")
         self._trim = lua.load(redis, __package__, "trim")
 
@@ -185,26 +118,43 @@ class Journal:
         """
         keys = redis_keys(key)
         with translating():
-            _, epoch, seq, found = await self._activate(
+            _, epoch, seq, memory, found = await self._activate(
                 keys=[keys.journal, keys.meta, keys.waiting], args=[EVENTS_KEPT_MAX, holder]
             )
         # Inside a script's answer, an entry's fields are a flat list.
         entries = tuple(Entry(int(i.partition(b"-")[0]), fields[1]) for i, fields in found)
-        return Activation(epoch, seq, entries)
+        return Activation(epoch, Replay(seq, memory, entries))
 
-    async def record(
+    async def note(
         self,
         key: Key,
+        note_id: str,
+        raw: bytes,
         *,
-        epoch: int,
-        write: int,
-        events: Sequence[bytes],
-        promised: Iterable[int],
-        settled: Iterable[int],
-    ) -> tuple[int, int]:
+        at_ms: int,
+        only: Literal["always", "known", "waiting"],
+    ) -> Noted | None:
+        """Puts an event in the journal that is no customer's message; None if it was left out.
+
+        The same `note_id` is put there once, "" any number of times. `only`: `known` where the
+        conversation has a journal, `waiting` where a message is unanswered.
+        """
+        keys = redis_keys(key)
+        with translating():
+            answer = await self._note(
+                keys=[keys.journal, keys.seen, keys.meta, keys.waiting, keys.conversations],
+                args=[str(key), note_id, raw, at_ms, only, EVENTS_KEPT_MAX],
+            )
+            if answer[0] != b"noted":
+                return None
+            if self._replicas:
+                await self._confirmed()
+        return Noted(answer[1])
+
+    async def record(self, key: Key, write: Write) -> tuple[int, int]:
         """Writes events under the pen; returns their first and last sequence number.
 
-        A repeat of write number `write` changes nothing. Raises Fenced if another holds the pen.
+        A repeat of a write changes nothing. Raises Fenced if another holds the pen.
         """
         keys = redis_keys(key)
         with translating():
@@ -213,18 +163,22 @@ class Journal:
                 args=[
                     str(key),
                     key.company_id,
-                    epoch,
-                    write,
-                    _joined(promised),
-                    _joined(settled),
+                    write.epoch,
+                    write.number,
+                    _joined(write.promised),
+                    _joined(write.settled),
                     EVENTS_KEPT_MAX,
-                    *events,
+                    write.memory,
+                    write.memory_seq,
+                    *write.events,
                 ],
             )
             if self._replicas and answer[0] != b"fenced":
                 await self._confirmed()
         if answer[0] == b"fenced":
-            raise Fenced(f"conversation {key}: epoch {epoch} is over, {answer[1]} holds the pen")
+            raise Fenced(
+                f"conversation {key}: epoch {write.epoch} is over, {answer[1]} holds the pen"
+            )
         return answer[1], answer[2]
 
     async def epoch(self, key: Key) -> int:
@@ -271,14 +225,19 @@ class Journal:
             )
         return _entries(found)[::-1]
 
-    async def read_open(self, key: Key) -> tuple[Entry, ...]:
-        """The events from the oldest unanswered message on, without taking the pen."""
+    async def replay(self, key: Key) -> Replay:
+        """What a conversation's state is folded from, without taking the pen."""
         keys = redis_keys(key)
         with translating():
-            oldest = await self._redis.zrange(keys.waiting, 0, 0, withscores=True)
-        if not oldest:
-            return ()
-        return await self.read(key, after=int(oldest[0][1]) - 1, count=EVENTS_KEPT_MAX)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hmget(keys.meta, ["seq", "memory", "memory_seq"])
+                pipe.zrange(keys.waiting, 0, 0, withscores=True)
+                (seq, memory, memory_seq), oldest = await pipe.execute()
+        after = int(seq or 0) if memory_seq is None else int(memory_seq)
+        if oldest:
+            after = min(after, int(oldest[0][1]) - 1)
+        entries = await self.read(key, after, count=EVENTS_KEPT_MAX)
+        return Replay(max(int(seq or 0), *(e.seq for e in entries), 0), memory or b"", entries)
 
     async def counters(self, key: Key) -> tuple[int, int] | None:
         """The last sequence number and the epoch of a conversation; None if there is none."""

@@ -14,7 +14,7 @@ redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
 redis.call('ZREM', KEYS[5], ARGV[1])
 -- The counters outlive the text for a while: no sequence number, and so no reply id, is used twice
 -- while anyone can remember it. The epoch moves on, so that a mailbox in memory lets go.
-redis.call('HDEL', KEYS[3], 'write', 'written', 'first', 'promised')
+redis.call('HDEL', KEYS[3], 'write', 'written', 'first', 'promised', 'memory', 'memory_seq')
 redis.call('HINCRBY', KEYS[3], 'epoch', 1)
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 return {'trimmed', events}

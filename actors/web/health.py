@@ -30,11 +30,23 @@ def routes(parts: Parts, router: Router) -> APIRouter:
 
     @health.get("/readyz")
     async def readyz() -> JSONResponse:
-        """200 when Redis and all hosts answer, else 503; says which does not."""
+        """200 when Redis and all hosts answer, else 503; says which does not.
+
+        A company that is broken or cold is named and holds nobody up.
+        """
         redis, hosts = await asyncio.gather(_redis(parts), router.describe())
         ready = redis == "ok" and not any("error" in host for host in hosts)
+        companies = {
+            "broken": parts.directory.broken(),
+            "cold": {name: why for host in hosts for name, why in host.get("cold", {}).items()},
+        }
         return JSONResponse(
-            {"status": "ready" if ready else "not ready", "redis": redis, "hosts": hosts},
+            {
+                "status": "ready" if ready else "not ready",
+                "redis": redis,
+                "companies": companies,
+                "hosts": hosts,
+            },
             200 if ready else 503,
         )
 

@@ -1,5 +1,8 @@
 """Puts the HTTP service of one replica together."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -7,9 +10,10 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from actors import wiring
+from actors.companies.directory import follow
 from actors.placement import Router
 from actors.settings import Settings
-from actors.web import api, console, health, refusals, webhooks
+from actors.web import analytics, api, companies, console, health, people, refusals, webhooks
 from actors.web.access import Access
 from actors.web.ingress import Ingress
 
@@ -19,11 +23,23 @@ def build(settings: Settings) -> FastAPI:
     parts = wiring.build(settings)
     router = Router(parts)
     ingress = Ingress(parts, router)
-    access = Access(parts.redis, parts.clock, parts.ids)
-    app = FastAPI(title="Turnwise", version="0.1.0", redoc_url=None)
+    access = Access(parts.redis, parts.clock, parts.ids, settings.admin_token)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(follow(parts.directory, parts.redis, parts.clock))
+        yield
+        following.cancel()
+
+    app = FastAPI(title="Turnwise", version="0.1.0", redoc_url=None, lifespan=lifespan)
     refusals.install(app)
     app.include_router(webhooks.routes(parts.directory, ingress, parts.clock))
     app.include_router(api.routes(parts, router, ingress, access))
+    app.include_router(people.routes(parts, ingress, access))
+    app.include_router(companies.routes(parts, access))
+    app.include_router(
+        analytics.routes(parts.directory.company, parts.tallies, parts.clock, access)
+    )
     app.include_router(console.routes(parts, access))
     app.include_router(health.routes(parts, router))
     with as_file(files("actors.web").joinpath("static")) as static:
