@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench environment clean
+.PHONY: help run test check bench simulate environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +23,12 @@ check: $(VENV)/dev.stamp  ## lint, types, import contracts
 
 bench: $(VENV)/dev.stamp  ## speed and memory, as a table
 	@$(BIN)/python -m bench
+
+SEEDS ?= 20000
+FIRST ?= 0
+
+simulate: $(VENV)/dev.stamp  ## random schedules through the rules: make simulate SEEDS=1000000
+	@$(BIN)/python -m tests.schedules $(SEEDS) $(FIRST)
 
 environment: $(VENV)/dev.stamp  ## the virtual environment, without starting anything
 

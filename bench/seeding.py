@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 from actors import lua
 from actors.channels.message import Message
 from actors.conversation.events import MessageReceived, ReplyCommitted, ReplySent, encode
+from actors.journal.entries import Appended, Write
 from actors.journal.keys import Key, redis_keys
-from actors.journal.stream import Appended, Journal
+from actors.journal.stream import Journal
 from bench.figures import Unmeasured
 
 COPIES_PER_TRIP = 500
@@ -62,14 +63,8 @@ async def settle(journals: Journal, key: Key, channel: str) -> None:
     sent = ReplySent(
         at_ms=at_ms, reply_id=str(key), answers=(seq,), channel_message_id="1", how="sent"
     )
-    await journals.record(
-        key,
-        epoch=pen.epoch,
-        write=1,
-        events=[encode(committed), encode(sent)],
-        promised=(),
-        settled=(seq,),
-    )
+    write = Write(pen.epoch, 1, (encode(committed), encode(sent)), settled=(seq,), memory_seq=seq)
+    await journals.record(key, write)
 
 
 async def multiply(redis: Redis, pattern: Key, copies: Sequence[Key]) -> None:

@@ -7,14 +7,25 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from actors.channels.message import Message, Outgoing
-from actors.conversation.events import MessageReceived, encode
+from actors.channels.message import Attachment, Cue, Message, Outgoing, Seen, Standing
+from actors.conversation.events import Event, FromOutside, MessageReceived, encode
+from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
 from actors.conversation.ports import Check, Persona, Ports
+from actors.conversation.state import State
 from actors.errors import Fenced, Retryable
+from actors.journal.entries import (
+    Activation,
+    Appended,
+    Entry,
+    Full,
+    Noted,
+    Replay,
+    Unanswered,
+    Write,
+)
 from actors.journal.keys import Key
-from actors.journal.stream import Activation, Appended, Entry, Full, Unanswered
-from actors.llm.prompt import Prompt
+from actors.llm.prompt import Content, Prompt
 from actors.llm.responder import Answer
 
 T = TypeVar("T")
@@ -110,6 +121,7 @@ class MemoryJournal:
         self._holders: dict[Key, str] = {}
         self.alive: set[str] = set()
         self._writes: dict[Key, tuple[int, int, int]] = {}
+        self._memories: dict[Key, tuple[bytes, int]] = {}
         self.interrupt: Callable[[str], None] = lambda _: None
         """Called at the beginning and the end of every call; may raise."""
 
@@ -145,34 +157,49 @@ class MemoryJournal:
         self.interrupt("activate")
         self._holders[key] = holder
         self._epoch[key] += 1
-        waiting = self._waiting[key]
-        entries = [e for e in self._entries[key] if waiting and e.seq >= min(waiting)]
+        replay = await self.replay(key)
         self.interrupt("activated")
-        return Activation(self._epoch[key], self._seq[key], tuple(entries))
+        return Activation(self._epoch[key], replay)
 
-    async def record(
-        self,
-        key: Key,
-        *,
-        epoch: int,
-        write: int,
-        events: Sequence[bytes],
-        promised: Iterable[int],
-        settled: Iterable[int],
-    ) -> tuple[int, int]:
+    async def replay(self, key: Key) -> Replay:
+        memory, memory_seq = self._memories.get(key, (b"", self._seq[key]))
+        after = min([memory_seq, *(seq - 1 for seq in self._waiting[key])])
+        entries = tuple(e for e in self._entries[key] if e.seq > after)
+        return Replay(self._seq[key], memory, entries)
+
+    async def note(
+        self, key: Key, note_id: str, raw: bytes, *, at_ms: int, only: str
+    ) -> Noted | None:
+        if only != "always" and not self._entries[key]:
+            return None
+        if only == "waiting" and not self._waiting[key]:
+            return None
+        if note_id and note_id in self._seen[key]:
+            return None
+        self._seq[key] += 1
+        self._entries[key].append(Entry(self._seq[key], raw))
+        if note_id:
+            self._seen[key][note_id] = self._seq[key]
+        self._memories.setdefault(key, (b"", self._seq[key] - 1))
+        return Noted(self._seq[key])
+
+    async def record(self, key: Key, write: Write) -> tuple[int, int]:
         self.interrupt("record")
-        if epoch != self._epoch[key]:
-            raise Fenced(f"conversation {key}: epoch {epoch} is over, {self._epoch[key]} holds it")
+        if write.epoch != self._epoch[key]:
+            raise Fenced(
+                f"conversation {key}: epoch {write.epoch} is over, {self._epoch[key]} holds it"
+            )
         last = self._writes.get(key, (0, 0, 0))
-        if last[0] == epoch and write <= last[1]:
+        if last[0] == write.epoch and write.number <= last[1]:
             return last[2], self._seq[key]
         first = self._seq[key] + 1
-        for raw in events:
+        for raw in write.events:
             self._seq[key] += 1
             self._entries[key].append(Entry(self._seq[key], raw))
-        self._writes[key] = (epoch, write, first)
-        self._promised[key] = tuple(promised)
-        for seq in settled:
+        self._writes[key] = (write.epoch, write.number, first)
+        self._promised[key] = write.promised
+        self._memories[key] = (write.memory, write.memory_seq)
+        for seq in write.settled:
             self._waiting[key].pop(seq, None)
         self.interrupt("recorded")
         return first, self._seq[key]
@@ -215,6 +242,7 @@ class MemoryJournal:
             kept.clear()
         self._epoch.clear()
         self._writes.clear()
+        self._memories.clear()
 
     def raw_events(self, key: Key = KEY) -> list[bytes]:
         return [entry.raw for entry in self._entries[key]]
@@ -228,6 +256,9 @@ class MemoryChannel:
 
     def __init__(self) -> None:
         self.posted: list[Outgoing] = []
+        self.notes: list[Outgoing] = []
+        self.cues: list[Cue] = []
+        self.seen: Seen | None = None
         self.calls: list[str] = []
         self.faults: dict[str, list[Exception]] = defaultdict(list)
         self.stored = False
@@ -255,9 +286,25 @@ class MemoryChannel:
                 return f"c{place}"
         return None
 
-    async def typing(self, conversation_id: str, *, on: bool) -> None:
-        del conversation_id
-        self.calls.append(f"typing {'on' if on else 'off'}")
+    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
+        del conversation_id, after_message_id
+        self.interrupt("look")
+        self.calls.append("look")
+        if self.faults["look"]:
+            raise self.faults["look"].pop(0)
+        return self.seen
+
+    async def hand_over(self, note: Outgoing) -> None:
+        self.interrupt("hand over")
+        self.calls.append("hand over")
+        if self.faults["hand over"]:
+            raise self.faults["hand over"].pop(0)
+        self.notes.append(note)
+        self.interrupt("handed over")
+
+    async def typing(self, cue: Cue) -> None:
+        self.calls.append(f"typing {'on' if cue.on else 'off'}")
+        self.cues.append(cue)
         if self.faults["typing"]:
             raise self.faults["typing"].pop(0)
 
@@ -272,6 +319,7 @@ class ScriptedModel:
         self.delay_s = delay_s
         self.prompts: list[Prompt] = []
         self.faults: list[Exception] = []
+        self.hand_over = ""
         self.running = 0
         self.most_running = 0
 
@@ -285,7 +333,52 @@ class ScriptedModel:
             self.running -= 1
         if self.faults:
             raise self.faults.pop(0)
-        return Answer(f"re: {prompt.question}", "scripted", 7, 5)
+        return Answer(f"re: {prompt.question}", "scripted", 7, 5, hand_over=self.hand_over)
+
+
+class PlainReader:
+    """Reads every attachment as its kind."""
+
+    def __init__(self) -> None:
+        self.read_urls: list[str | None] = []
+
+    async def read(self, attachment: Attachment) -> Content:
+        self.read_urls.append(attachment.url)
+        return Content(f"[read: {attachment.kind}]")
+
+
+class FixedLead:
+    """Begins drafts so long before the window closes."""
+
+    def __init__(self, ms: int = 0) -> None:
+        self.ms = ms
+        self.latencies_ms: list[int] = []
+
+    def lead_ms(self) -> int:
+        return self.ms
+
+    def why(self) -> str:
+        return "as the test says"
+
+    def took(self, ms: int) -> None:
+        self.latencies_ms.append(ms)
+
+
+class CountingTally:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.counted: list[Event] = []
+
+    def count(self, company_id: str, before: State, event: Event) -> None:
+        del company_id, before
+        self.counted.append(event)
+
+
+def be_brief(*, customer: str, now_ms: int) -> str:
+    """The company's instructions."""
+    del customer, now_ms
+    return "Be brief."
 
 
 class OnePersona:
@@ -302,21 +395,53 @@ class OnePersona:
 class World:
     """A whole outside, and one customer in it."""
 
-    def __init__(self, pace: Pace | None = None) -> None:
+    def __init__(
+        self, pace: Pace | None = None, *, manners: Manners | None = None, part_chars: int = 1_500
+    ) -> None:
         self.clock = VirtualClock()
         self.journal = MemoryJournal()
         self.channel = MemoryChannel()
         self.model = ScriptedModel(self.clock)
+        self.reader = PlainReader()
+        self.lead = FixedLead()
+        self.tally = CountingTally()
         self.pace = pace or Pace()
         self._ids = itertools.count(48_211)
-        persona = Persona(self.pace, "Be brief.", self.model, {"chatwoot": self.channel})
+        persona = Persona(
+            pace=self.pace,
+            manners=manners or Manners(),
+            voice=be_brief,
+            responder=self.model,
+            channels={"chatwoot": self.channel},
+            reader=self.reader,
+            lead=self.lead,
+            part_chars=part_chars,
+        )
         self.ports = Ports(
-            self.journal, OnePersona(persona), self.clock, LoadedDice(), history_tokens=1_000
+            log=self.journal,
+            personas=OnePersona(persona),
+            clock=self.clock,
+            dice=LoadedDice(),
+            tally=self.tally,
+            history_tokens=1_000,
         )
 
-    async def write(self, text: str, message_id: str | None = None) -> tuple[int, bytes]:
+    async def write(
+        self,
+        text: str,
+        message_id: str | None = None,
+        *,
+        attachments: tuple[Attachment, ...] = (),
+        standing: Standing | None = None,
+    ) -> tuple[int, bytes]:
         """The customer writes: the message is in the journal, but nobody was told."""
-        message = Message(message_id or str(next(self._ids)), text, "chatwoot")
+        message = Message(
+            message_id or str(next(self._ids)),
+            text,
+            "chatwoot",
+            attachments=attachments,
+            standing=standing,
+        )
         now_ms = self.clock.now_ms()
         raw = encode(MessageReceived(at_ms=now_ms, message=message))
         appended = await self.journal.append(
@@ -324,6 +449,13 @@ class World:
         )
         assert isinstance(appended, Appended)
         return appended.seq, raw
+
+    async def note(self, event: FromOutside) -> tuple[int, bytes]:
+        """Something else happens: it is in the journal, but nobody was told."""
+        raw = encode(event)
+        noted = await self.journal.note(KEY, "", raw, at_ms=event.at_ms, only="always")
+        assert noted is not None
+        return noted.seq, raw
 
 
 def away() -> Retryable:

@@ -6,9 +6,12 @@ steered and read below `/_`.
 
 import asyncio
 import itertools
+import json
 import sys
 from collections import defaultdict, deque
+from email import message_from_bytes
 from typing import Any
+from urllib.parse import parse_qsl
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,7 +23,8 @@ from starlette.routing import Route
 class Peers:
     """The state of both sides.
 
-    A fault is taken by the next call of its kind (`message`, `list`, `typing`, `completion`):
+    A fault is taken by the next call of its kind (`message`, `list`, `show`, `status`, `typing`,
+    `indicator`, `completion`, `file`, `transcription`):
     `status` answers with it, `stored` (messages only) takes effect all the same, `delay_s` waits
     first, `drop` closes the connection without an answer, `headers` go along.
     """
@@ -28,10 +32,17 @@ class Peers:
     def __init__(self) -> None:
         self.messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.typing: list[tuple[str, str]] = []
+        self.conversations: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.statuses: list[tuple[str, str]] = []
+        self.indicators: list[dict[str, Any]] = []
         self.completions: list[dict[str, Any]] = []
+        self.files: dict[str, tuple[bytes, str]] = {}
+        self.transcriptions: list[dict[str, Any]] = []
         self.faults: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
+        self.said: deque[dict[str, Any]] = deque()
         self.model_delay_s = 0.0
         self.bot_token = False
+        self.bot_reads = True
         self._ids = itertools.count(900_001)
 
     async def fault(self, kind: str) -> dict[str, Any]:
@@ -50,9 +61,30 @@ class Peers:
             "content_attributes": body.get("content_attributes") or {},
             "private": bool(body.get("private")),
             "source_id": None,
+            "sender": {"id": 4, "name": "Bot", "type": "agent_bot" if self.bot_token else "user"},
         }
         self.messages[conversation].append(message)
         return message
+
+    def describe(self, conversation: str) -> dict[str, Any]:
+        """The conversation as GET shows it; what was steered replaces the usual."""
+        steered = self.conversations[conversation]
+        messages = self.messages[conversation][-1:]
+        meta = {
+            "sender": {"id": 77, "name": "Ana", "blocked": False},
+            "channel": "Channel::Whatsapp",
+            **steered.get("meta", {}),
+        }
+        return {
+            "id": int(conversation) if conversation.isdecimal() else conversation,
+            "status": "pending",
+            "labels": [],
+            "can_reply": True,
+            "messages": messages,
+            "last_non_activity_message": messages[-1] if messages else None,
+            **steered,
+            "meta": meta,
+        }
 
 
 def _failed(fault: dict[str, Any]) -> Response | None:
@@ -65,6 +97,13 @@ def _failed(fault: dict[str, Any]) -> Response | None:
     if status == 429:
         return PlainTextResponse("Retry later\n", status, headers)
     return JSONResponse({"error": f"a fault: {status}"}, status, headers)
+
+
+def _text(content: str | list[dict[str, Any]]) -> str:
+    """A message's content as one text, pictures as [picture]."""
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "[picture]") for part in content)
 
 
 def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function a route
@@ -91,8 +130,32 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         return JSONResponse({"meta": {}, "payload": found[:100]})
 
     async def show(request: Request) -> Response:
-        last = peers.messages[request.path_params["conversation"]][-1:]
-        return JSONResponse({"messages": last})
+        if failed := _failed(await peers.fault("show")):
+            return failed
+        if peers.bot_token and not peers.bot_reads:
+            error = "Access to this endpoint is not authorized for bots"
+            return JSONResponse({"error": error}, 401)
+        return JSONResponse(peers.describe(request.path_params["conversation"]))
+
+    async def toggle_status(request: Request) -> Response:
+        conversation = request.path_params["conversation"]
+        status = (await request.json())["status"]
+        if failed := _failed(await peers.fault("status")):
+            return failed
+        peers.statuses.append((conversation, status))
+        peers.conversations[conversation]["status"] = status
+        shown = {"success": True, "conversation_id": conversation, "current_status": status}
+        return JSONResponse({"meta": {}, "payload": shown})
+
+    async def indicate(request: Request) -> Response:
+        """Twilio's indicator (form) or Meta's (JSON)."""
+        if failed := _failed(await peers.fault("indicator")):
+            return failed
+        is_json = request.headers["content-type"].startswith("application/json")
+        body = await request.json() if is_json else dict(parse_qsl((await request.body()).decode()))
+        call = {"path": request.url.path, "body": body}
+        peers.indicators.append(call | {"authorization": request.headers["authorization"]})
+        return JSONResponse({"success": True})
 
     async def toggle_typing(request: Request) -> Response:
         if failed := _failed(await peers.fault("typing")):
@@ -107,34 +170,75 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         if failed := _failed(await peers.fault("completion")):
             return failed
         await asyncio.sleep(peers.model_delay_s)
-        asked = body["messages"][-1]["content"]
-        return JSONResponse(
-            {
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "created": 0,
-                "model": body["model"],
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": f"You said: {asked}"},
-                        "finish_reason": "stop",
-                    }
-                ],
-                "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12},
-            }
-        )
+        echo = {"content": f"You said: {_text(body['messages'][-1]['content'])}"}
+        message = {"role": "assistant", **(peers.said.popleft() if peers.said else echo)}
+        reason = "tool_calls" if message.get("tool_calls") else "stop"
+        completion = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12},
+        }
+        # Written in ASCII, as models' servers may: so it can carry half a character.
+        return Response(json.dumps(completion), media_type="application/json")
+
+    async def transcribe(request: Request) -> Response:
+        """Multipart: `model` and `file`. Says how many bytes it heard."""
+        kind = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+        form = {
+            str(part.get_param("name", header="content-disposition")): part
+            for part in message_from_bytes(kind + await request.body()).walk()
+            if not part.is_multipart()
+        }
+        model, file = (form[name].get_payload(decode=True) for name in ("model", "file"))
+        assert isinstance(model, bytes) and isinstance(file, bytes)
+        call = {"model": model.decode(), "name": form["file"].get_filename(), "bytes": len(file)}
+        peers.transcriptions.append(call)
+        if failed := _failed(await peers.fault("transcription")):
+            return failed
+        return JSONResponse({"text": f"{len(file)} bytes of speech"})
+
+    async def keep_file(request: Request) -> Response:
+        kind = request.headers.get("content-type", "application/octet-stream")
+        peers.files[request.path_params["name"]] = (await request.body(), kind)
+        return Response(status_code=201)
+
+    async def give_file(request: Request) -> Response:
+        """A file as it was PUT here; a fault may send elsewhere (status 302 and its headers)."""
+        if failed := _failed(await peers.fault("file")):
+            return failed
+        data, kind = peers.files.get(request.path_params["name"], (b"", ""))
+        return Response(data, 200 if kind else 404, media_type=kind)
 
     async def steer(request: Request) -> Response:
-        """{"model_delay_s": …, "bot_token": …, "faults": {kind: [fault, …]}, "forget": true}"""
+        """{"model_delay_s": …, "bot_token": …, "bot_reads": …, "faults": {kind: [fault, …]},
+        "conversations": {id: {"status": …, …}}, "people": {id: [{"content": …, …}, …]} (messages
+        of the company's people, to stand there), "forget": true,
+        "completions": [{"content": …, "tool_calls": […]}, …]: what the model says next}"""
         body = await request.json()
         if body.get("forget"):
             peers.messages.clear()
             peers.typing.clear()
+            peers.conversations.clear()
+            peers.statuses.clear()
+            peers.indicators.clear()
             peers.completions.clear()
+            peers.files.clear()
+            peers.transcriptions.clear()
             peers.faults.clear()
+            peers.said.clear()
         peers.model_delay_s = body.get("model_delay_s", peers.model_delay_s)
         peers.bot_token = body.get("bot_token", peers.bot_token)
+        peers.bot_reads = body.get("bot_reads", peers.bot_reads)
+        for conversation, fields in body.get("conversations", {}).items():
+            peers.conversations[conversation].update(fields)
+        for conversation, said in body.get("people", {}).items():
+            for fields in said:
+                person = {"sender": {"id": 9, "name": "Bia", "type": "user"}, **fields}
+                peers.add(conversation, fields).update(person)
+        peers.said.extend(body.get("completions", []))
         for kind, faults in body.get("faults", {}).items():
             peers.faults[kind].extend(faults)
         return JSONResponse({})
@@ -144,7 +248,10 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
             {
                 "messages": peers.messages,
                 "typing": peers.typing,
+                "statuses": peers.statuses,
+                "indicators": peers.indicators,
                 "completions": peers.completions,
+                "transcriptions": peers.transcriptions,
             }
         )
 
@@ -154,8 +261,14 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
             Route(f"{base}/messages", post_message, methods=["POST"]),
             Route(f"{base}/messages", list_messages, methods=["GET"]),
             Route(f"{base}/toggle_typing_status", toggle_typing, methods=["POST"]),
+            Route(f"{base}/toggle_status", toggle_status, methods=["POST"]),
             Route(base, show, methods=["GET"]),
+            Route("/v2/Indicators/Typing.json", indicate, methods=["POST"]),
+            Route("/{version}/{number:int}/messages", indicate, methods=["POST"]),
             Route("/v1/chat/completions", completions, methods=["POST"]),
+            Route("/v1/audio/transcriptions", transcribe, methods=["POST"]),
+            Route("/files/{name}", give_file, methods=["GET"]),
+            Route("/files/{name}", keep_file, methods=["PUT"]),
             Route("/_steer", steer, methods=["POST"]),
             Route("/_seen", seen, methods=["GET"]),
         ]

@@ -44,6 +44,9 @@ base_url = "{peers}"
 account_id = 2
 api_key = "a-test-key"
 
+[companies.broken]
+longest_wait_s = 1
+
 [companies.walkin]
 webchat = true
 quiet_window_s = 2

@@ -1,71 +1,51 @@
-"""Speaks Chatwoot's application API: posts a reply with its marker, finds it again, shows typing.
+"""Speaks Chatwoot's application API: posts a reply with its marker, finds it again, looks who has
+the word, hands over to a person, shows typing.
 
 Source of every fact here: Chatwoot v4.15.1 (app/builders/messages/message_builder.rb,
-app/finders/message_finder.rb, app/controllers/concerns/access_token_auth_helper.rb).
+app/finders/message_finder.rb, app/controllers/concerns/access_token_auth_helper.rb,
+app/controllers/api/v1/accounts/conversations_controller.rb).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import httpx
 
-from actors.channels.message import TEXT_CHARS_MAX, Outgoing
+from actors.channels.calls import checked, object_in, translating
+from actors.channels.chatwoot_people import MARKER, last_person, object_of, standing_of
+from actors.channels.message import TEXT_CHARS_MAX, Cue, Outgoing, Seen
+from actors.channels.typing import Indicator
 from actors.companies.company import ChatwootAccount
 from actors.errors import Permanent, Retryable
-
-MARKER = "turnwise_reply_id"
-"""Our key under `content_attributes`; echo_id is not stored, source_id would stop the delivery."""
 
 PAGE = 100
 """GET messages?after=… answers so many, oldest first."""
 
 PAGES_MAX = 20
-"""Pages read in search of a reply."""
-
-ERROR_CHARS_MAX = 300
+"""Pages read in search of a reply, or of a person's."""
 
 POST_S = 8.0
 """A post ends within so long, whatever it waits for: turns.READ_BACK_GRACE_MS is longer."""
 
-Check = Callable[[], Awaitable[None]]
+LOOK_S = 8.0
+"""A look at a conversation ends within so long."""
+
+LOOKS_MAX = 32
+"""Looks of a company under way at once, each of two calls; others wait. They have places of their
+own: a look may be part of the check for which a post holds one."""
 
 TYPING_WAITING_MAX = 20
 """Typing calls of a company under way or in line; more are left out: they would come too late."""
 
+NOTES_KEPT_MAX = 1_000
+"""Hand-over notes remembered as posted, for tokens that may not read them back."""
 
-@contextmanager
-def translating(what: str) -> Iterator[None]:
-    """httpx's errors as ours. Only a connection that was never made leaves no doubt."""
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise Retryable(f"{what}: no connection: {error}") from error
-    except (httpx.HTTPError, TimeoutError) as error:
-        raise Retryable(f"{what}: {type(error).__name__}: {error}", doubtful=True) from error
+NOT_FOR_BOTS = "not authorized for bots"
+"""What a 401 says when the token is good, but an agent bot's."""
 
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdecimal() else None
-
-
-def checked(response: httpx.Response, what: str) -> httpx.Response:
-    """The response if it is a success.
-
-    422 counts as doubtful and passing: Chatwoot answers it for errors after the message was stored,
-    and for its limit of 200 messages a minute in a conversation.
-    """
-    status = response.status_code
-    if response.is_success:
-        return response
-    message = f"{what}: {status} {response.text[:ERROR_CHARS_MAX]}"
-    if status == 429:
-        raise Retryable(message, after_s=_retry_after_s(response))
-    if status >= 500 or status in (408, 422):
-        raise Retryable(message, after_s=_retry_after_s(response), doubtful=True)
-    raise Permanent(message)
+Check = Callable[[], Awaitable[None]]
 
 
 class Chatwoot:
@@ -78,34 +58,44 @@ class Chatwoot:
         *,
         typing_http: httpx.AsyncClient,
         places: asyncio.Semaphore,
+        indicators: Mapping[str, Indicator] | None = None,
     ) -> None:
-        """`places`: so many posts are under way at once, of all companies; others wait."""
+        """`places`: so many posts are under way at once, of all companies; others wait.
+
+        `indicators`: the networks' own, by the channel as Chatwoot names it (channels.typing).
+        """
         self._places = places
+        self._looks = asyncio.Semaphore(LOOKS_MAX)
         self._http = http
         self._typing_http = typing_http
         self._typing_calls = 0
+        self._indicators = dict(indicators or {})
         self._url = f"{account.base_url}/api/v1/accounts/{account.account_id}/conversations"
+        self._api_key = account.api_key
         # With dashes: a proxy may drop a header with underscores, Rails reads both alike.
         self._headers = {"api-access-token": account.api_key}
+        self._may_list = True
+        self._noted: deque[str] = deque(maxlen=NOTES_KEPT_MAX)
+
+    async def reach(self) -> None:
+        """Opens the way to Chatwoot and tries the token. Raises Retryable if nobody answers,
+        Permanent if the token is refused or the address is another server's."""
+        what = "Chatwoot, at the start"
+        with translating(what, self._api_key):
+            # No conversation has the number 0: whom Chatwoot lets in, it tells just that.
+            response = await self._http.get(f"{self._url}/0", headers=self._headers)
+        # A bot's token may not read conversations before 4.14.2: another 401, with other words.
+        if response.status_code == 401 and NOT_FOR_BOTS in response.text:
+            return
+        if response.status_code != 404 or not _is_said_by_chatwoot(response):
+            checked(response, what, self._api_key)
 
     async def send(self, reply: Outgoing, check: Check) -> str:
         """Posts the reply and returns Chatwoot's id for it."""
         what = f"Chatwoot, reply {reply.reply_id} to conversation {reply.conversation_id}"
         async with self._places:
             await check()
-            with translating(what):
-                async with asyncio.timeout(POST_S):
-                    response = await self._http.post(
-                        f"{self._url}/{reply.conversation_id}/messages",
-                        headers=self._headers,
-                        json={
-                            "content": reply.text[:TEXT_CHARS_MAX],
-                            "message_type": "outgoing",
-                            "private": False,
-                            "content_attributes": {MARKER: reply.reply_id},
-                        },
-                    )
-        checked(response, what)
+            response = await self._post_message(reply, what, private=False)
         try:
             return str(response.json()["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -113,65 +103,186 @@ class Chatwoot:
 
     async def find(self, reply: Outgoing) -> str | None:
         """The id of the reply if it stands in the conversation, else None."""
+        what = f"Chatwoot, looking for reply {reply.reply_id}"
+        after = int(reply.after_message_id) if reply.after_message_id.isdecimal() else 0
         try:
-            return await self._find_in_messages(reply)
+            async for page in self._pages(reply.conversation_id, after, what):
+                if (found := _marked(page, reply.reply_id)) is not None:
+                    return found
         except Permanent:
             # An agent bot's token may not list messages; from 4.14.2 on it may read the
             # conversation, which shows the last one: ours, unless somebody wrote after it.
-            return await self._find_in_conversation(reply)
-
-    async def _find_in_messages(self, reply: Outgoing) -> str | None:
-        after = int(reply.after_message_id) if reply.after_message_id.isdecimal() else 0
-        for _ in range(PAGES_MAX):
-            page = await self._get(f"{reply.conversation_id}/messages", reply, {"after": after})
-            messages = page.get("payload") or []
-            found = _marked(messages, reply.reply_id)
-            if found is not None or len(messages) < PAGE:
-                return found
-            after = max(int(message["id"]) for message in messages)
+            conversation = await self._get(reply.conversation_id, what)
+            return _marked(_last_messages(conversation), reply.reply_id)
         return None
 
-    async def _find_in_conversation(self, reply: Outgoing) -> str | None:
-        conversation = await self._get(reply.conversation_id, reply, {})
-        last = conversation.get("last_non_activity_message")
-        return _marked([*(conversation.get("messages") or []), last], reply.reply_id)
+    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
+        """Who may speak now, and the last reply of a person after that message.
 
-    async def _get(self, path: str, reply: Outgoing, params: dict[str, int]) -> dict[str, Any]:
-        what = f"Chatwoot, looking for reply {reply.reply_id}"
-        with translating(what):
-            response = await self._http.get(
-                f"{self._url}/{path}", headers=self._headers, params=params
-            )
-        checked(response, what)
-        try:
-            body = response.json()
-        except ValueError as error:
-            raise Retryable(f"{what}: the answer is not JSON") from error
-        return body if isinstance(body, dict) else {}
+        None where the token may not read the conversation (an agent bot's, before 4.14.2).
+        """
+        what = f"Chatwoot, looking at conversation {conversation_id}"
+        # Without a message to begin after, a person's reply of last year would count.
+        after = int(after_message_id) if after_message_id.isdecimal() else None
+        async with self._looks:
+            with translating(what, self._api_key):
+                async with asyncio.timeout(LOOK_S):
+                    conversation, messages = await asyncio.gather(
+                        self._conversation(conversation_id, what),
+                        self._messages_after(conversation_id, after, what),
+                    )
+        if conversation is None:
+            return None
+        if messages is None:
+            messages = _last_messages(conversation)
+        via = str(object_of(conversation.get("meta")).get("channel") or "")
+        person = last_person(messages, via, after) if after is not None else None
+        return Seen(standing_of(conversation), person)
 
-    async def typing(self, conversation_id: str, *, on: bool) -> None:
-        """Shows or hides the typing indicator in Chatwoot."""
-        what = f"Chatwoot, typing in conversation {conversation_id}"
+    async def hand_over(self, note: Outgoing) -> None:
+        """Passes the conversation to a person: a private note with the reason, and status open.
+
+        With an agent's token Chatwoot assigns the conversation to that agent as well.
+        """
+        await self._leave_note(note)
+        what = f"Chatwoot, opening conversation {note.conversation_id} for a person"
+        async with self._places:
+            # Always with the status: without one, Chatwoot toggles.
+            await self._post(f"{note.conversation_id}/toggle_status", {"status": "open"}, what)
+
+    async def typing(self, cue: Cue) -> None:
+        """Shows or hides the typing indicator in Chatwoot, and shows it on the customer's network.
+
+        Each call is made whatever becomes of the other; what failed is raised as one Retryable.
+        """
+        what = f"Chatwoot, typing in conversation {cue.conversation_id}"
         if self._typing_calls >= TYPING_WAITING_MAX:
             raise Retryable(f"{what}: {self._typing_calls} such calls are under way already")
         self._typing_calls += 1
         try:
-            with translating(what):
-                response = await self._typing_http.post(
-                    f"{self._url}/{conversation_id}/toggle_typing_status",
-                    headers=self._headers,
-                    json={"typing_status": "on" if on else "off", "is_private": False},
-                )
-            checked(response, what)
+            calls = [self._switch_typing(cue, what), *self._on_network(cue)]
+            ended = await asyncio.gather(*calls, return_exceptions=True)
         finally:
             self._typing_calls -= 1
+        failures = [error for error in ended if error is not None]
+        for error in failures:
+            if not isinstance(error, Retryable | Permanent):
+                raise error
+        if failures:
+            raise Retryable("; ".join(map(str, failures)))
+
+    async def _post_message(self, post: Outgoing, what: str, *, private: bool) -> httpx.Response:
+        body = {
+            "content": post.text[:TEXT_CHARS_MAX],
+            "message_type": "outgoing",
+            "private": private,
+            "content_attributes": {MARKER: post.reply_id},
+        }
+        return await self._post(f"{post.conversation_id}/messages", body, what)
+
+    async def _post(self, path: str, body: dict[str, Any], what: str) -> httpx.Response:
+        with translating(what, self._api_key):
+            async with asyncio.timeout(POST_S):
+                response = await self._http.post(
+                    f"{self._url}/{path}", headers=self._headers, json=body
+                )
+        return checked(response, what, self._api_key)
+
+    async def _get(
+        self, path: str, what: str, params: dict[str, int] | None = None
+    ) -> dict[str, Any]:
+        with translating(what, self._api_key):
+            response = await self._http.get(
+                f"{self._url}/{path}", headers=self._headers, params=params
+            )
+        return object_in(checked(response, what, self._api_key), what)
+
+    async def _pages(self, conversation_id: str, after: int, what: str) -> AsyncIterator[list[Any]]:
+        """The messages after one, page by page. Raises Permanent where the token may not list."""
+        if not self._may_list:
+            raise Permanent(f"{what}: this token may not list messages")
+        for _ in range(PAGES_MAX):
+            try:
+                page = await self._get(f"{conversation_id}/messages", what, {"after": after})
+            except Permanent as error:
+                # Other refusals may end: a suspended account, a token that is set anew.
+                self._may_list = NOT_FOR_BOTS not in str(error)
+                raise
+            messages = page.get("payload") or []
+            yield messages
+            if len(messages) < PAGE:
+                return
+            after = max(int(message["id"]) for message in messages)
+
+    async def _messages_after(
+        self, conversation_id: str, after: int | None, what: str
+    ) -> list[Any] | None:
+        """None where the token may not list messages."""
+        if after is None:
+            return []
+        try:
+            pages = [page async for page in self._pages(conversation_id, after, what)]
+        except Permanent:
+            return None
+        return [message for page in pages for message in page]
+
+    async def _conversation(self, conversation_id: str, what: str) -> dict[str, Any] | None:
+        try:
+            return await self._get(conversation_id, what)
+        except Permanent:
+            # Asked again each time: Chatwoot may be upgraded while this runs.
+            return None
+
+    async def _leave_note(self, note: Outgoing) -> None:
+        if note.reply_id in self._noted:
+            return
+        blind = False
+        try:
+            if await self.find(note) is not None:
+                return
+        except Permanent:
+            # What cannot be read back is posted once: rather lost than twice.
+            blind = True
+        what = f"Chatwoot, note {note.reply_id} in conversation {note.conversation_id}"
+        try:
+            async with self._places:
+                await self._post_message(note, what, private=True)
+        except Retryable as error:
+            if blind and error.doubtful:
+                self._noted.append(note.reply_id)
+            raise
+        self._noted.append(note.reply_id)
+
+    async def _switch_typing(self, cue: Cue, what: str) -> None:
+        with translating(what, self._api_key):
+            response = await self._typing_http.post(
+                f"{self._url}/{cue.conversation_id}/toggle_typing_status",
+                headers=self._headers,
+                json={"typing_status": "on" if cue.on else "off", "is_private": False},
+            )
+        checked(response, what, self._api_key)
+
+    def _on_network(self, cue: Cue) -> list[Coroutine[Any, Any, None]]:
+        indicator = self._indicators.get(cue.via)
+        if not cue.on or indicator is None or not indicator.knows(cue.source_id or ""):
+            return []
+        return [indicator.show(cue.source_id or "")]
+
+
+def _is_said_by_chatwoot(response: httpx.Response) -> bool:
+    """Whether Chatwoot made this error: a page of another server is none of its objects."""
+    try:
+        return "error" in object_of(response.json())
+    except ValueError:
+        return False
+
+
+def _last_messages(conversation: dict[str, Any]) -> list[Any]:
+    return [*(conversation.get("messages") or []), conversation.get("last_non_activity_message")]
 
 
 def _marked(messages: list[Any], reply_id: str) -> str | None:
     for message in messages:
-        if not isinstance(message, dict):
-            continue
-        attributes = message.get("content_attributes")
-        if isinstance(attributes, dict) and attributes.get(MARKER) == reply_id:
+        if object_of(object_of(message).get("content_attributes")).get(MARKER) == reply_id:
             return str(message.get("id"))
     return None

@@ -5,7 +5,7 @@ Such a reply is delivered by being committed; readers take it from the journal.
 
 from collections.abc import Awaitable, Callable
 
-from actors.channels.message import Outgoing
+from actors.channels.message import Cue, Outgoing, Seen
 
 Check = Callable[[], Awaitable[None]]
 
@@ -20,5 +20,11 @@ class JournalChannel:
     async def find(self, reply: Outgoing) -> str | None:
         return reply.reply_id
 
-    async def typing(self, conversation_id: str, *, on: bool) -> None:
+    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
+        """None: all there is to see stands in the journal."""
+
+    async def hand_over(self, note: Outgoing) -> None:
+        """The journal's own event says it."""
+
+    async def typing(self, cue: Cue) -> None:
         """Readers see from the journal's state that a turn runs."""

@@ -5,52 +5,49 @@ the journal does not hold, but for the draft in the making.
 """
 
 import asyncio
-import uuid
+import contextlib
 
 import msgspec
 
-from actors.channels.message import Outgoing
-from actors.conversation import turns
-from actors.conversation.events import (
-    ReplyCommitted,
-    ReplySent,
-    SendFailed,
-    SetAside,
-    TurnFailed,
-    TurnInterrupted,
-    TurnStarted,
-    TurnSuperseded,
+from actors.channels.message import Cue
+from actors.conversation import records, turns
+from actors.conversation.courier import (
+    Courier,
+    NotTaken,
+    Refused,
+    Silenced,
+    Stands,
+    reply_id,
 )
-from actors.conversation.history import said_before
+from actors.conversation.drafting import Draft
+from actors.conversation.events import (
+    Event,
+    FromOutside,
+    ReplySent,
+    TurnInterrupted,
+    Unknown,
+)
+from actors.conversation.manners import silence
 from actors.conversation.pen import Pen
-from actors.conversation.ports import Channel, Persona, Ports
-from actors.conversation.state import Reply, promised
+from actors.conversation.ports import Persona, Ports
+from actors.conversation.state import Reply, State, promised
 from actors.conversation.typing_switch import TypingSwitch
-from actors.errors import Fenced, Permanent, Retryable
+from actors.errors import Permanent
 from actors.journal.keys import Key
-from actors.llm.prompt import Prompt, within_budget
 from actors.telemetry import logger
 
 INBOX_MAX = 256
 """Deliveries held in memory of one conversation; beyond, they are read from the journal."""
 
-HISTORY_EVENTS_MAX = 200
-"""Events read back from the journal for the prompt's history."""
-
-REPLY_IDS = uuid.UUID("5f0b1c0a-6f0e-5d2c-9a57-7c2f2d1a9e41")
-"""The namespace of reply ids: uuid5 of the conversation and the messages answered."""
-
 _log = logger("conversation")
 
 
-def reply_id(key: Key, answers: tuple[int, ...]) -> str:
-    """The id under which the answer to these messages is known to the channel: the same after a
-    crash, never that of another answer."""
-    return str(uuid.uuid5(REPLY_IDS, f"{key}:{','.join(map(str, sorted(answers)))}"))
-
-
 class Glance(msgspec.Struct, frozen=True):
-    """What an actor is doing, for people to look at; times in ms since 1970."""
+    """What an actor is doing, for people to look at; times in ms since 1970.
+
+    `phase`: idle | silent | window | drafting | retrying | sending; `early`: it drafts while the
+    window is open; `lead`: why drafts are begun early, or not.
+    """
 
     phase: str
     reason: str
@@ -60,12 +57,15 @@ class Glance(msgspec.Struct, frozen=True):
     turn: str | None
     epoch: int
     seq: int
+    early: bool
+    lead: str
 
 
 class ConversationActor:
     """One conversation. `deliver` and `look` may be called at any time, `run` by one task."""
 
     __slots__ = (
+        "_courier",
         "_doing",
         "_draft",
         "_inbox",
@@ -85,13 +85,14 @@ class ConversationActor:
         self._key = key
         self._ports = ports
         self._persona: Persona = ports.personas.persona(key.company_id)
-        self._pen = Pen(key, ports.log, ports.clock, holder)
+        self._pen = Pen(key, ports.log, ports.clock, holder, self._hear)
+        self._courier = Courier(key, self._pen, ports, listen=self._take_mail, record=self._record)
         self._inbox: dict[int, bytes] = {}
         self._look = False
         self._woken = asyncio.Event()
         self._work: turns.Work = None
-        self._draft: asyncio.Task[turns.Work] | None = None
-        self._typing = TypingSwitch(key.conversation_id)
+        self._draft: Draft | None = None
+        self._typing = TypingSwitch(ports.clock)
         self._doing: turns.Decision = turns.Rest()
         self.touched_ms = ports.clock.now_ms()
 
@@ -118,16 +119,8 @@ class ConversationActor:
 
     def glance(self) -> Glance:
         """What it is doing now."""
-        doing, state = self._doing, self._pen.state
-        phase, reason = "idle", "nobody is waiting for an answer"
-        until_ms: int | None = None
-        match doing:
-            case turns.Wait():
-                phase, reason, until_ms = doing.phase, doing.reason, doing.until_ms
-            case turns.Start(reason=reason):
-                phase = "drafting"
-            case turns.Send() | turns.Commit():
-                phase, reason = "sending", "the reply is promised and on its way"
+        state, now_ms = self._pen.state, self._now()
+        phase, reason, until_ms = self._phase(state, now_ms)
         return Glance(
             phase=phase,
             reason=reason,
@@ -137,7 +130,22 @@ class ConversationActor:
             turn=state.turn.turn_id if state.turn else None,
             epoch=self._pen.epoch,
             seq=state.seq,
+            early=phase == "drafting" and state.turn is not None and state.turn.early,
+            lead=self._persona.lead.why(),
         )
+
+    def _phase(self, state: State, now_ms: int) -> tuple[str, str, int | None]:
+        match self._doing:
+            case turns.Wait(phase=phase, reason=reason, until_ms=until_ms):
+                return phase, reason, until_ms
+            case turns.Start(reason=reason):
+                return "drafting", reason, None
+            case turns.Send() | turns.Commit() | turns.PassOn():
+                return "sending", "the reply is promised and on its way", None
+        silent = silence(state.memory, self._persona.manners, now_ms)
+        if silent is not None:
+            return "silent", silent.reason, silent.until_ms
+        return "idle", "nobody is waiting for an answer", None
 
     # The loop.
 
@@ -155,54 +163,51 @@ class ConversationActor:
             self._doing = turns.Rest()
         finally:
             self._drop_draft()
-            self.touched_ms = self._ports.clock.now_ms()
+            self._typing.forget()
+            self.touched_ms = self._now()
 
     async def interrupt(self, reason: str) -> None:
         """Notes that a draft is given up because the process stops; for after `run` has ended."""
         turn = self._pen.state.turn
         if turn is not None and turn.starts:
-            await self._pen.record(
-                TurnInterrupted(at_ms=self._now(), turn=turn.turn_id, reason=reason)
-            )
+            await self._record(TurnInterrupted(at_ms=self._now(), turn=turn.turn_id, reason=reason))
 
     async def _next(self) -> turns.Decision:
         self._woken.clear()
         await self._take_mail()
-        if self._draft is not None and self._draft.done():
+        if self._draft is not None and self._draft.is_done:
             draft, self._draft = self._draft, None
             self._work = draft.result()
-        return turns.decide(
-            self._pen.state, self._work, self._persona.pace, self._now(), str(self._key)
+        self._refresh_persona()
+        pace = msgspec.structs.replace(
+            self._persona.pace, early_lead_ms=self._persona.lead.lead_ms()
         )
+        conduct = turns.Conduct(pace, self._persona.manners)
+        return turns.decide(self._pen.state, self._work, conduct, self._now(), str(self._key))
+
+    def _refresh_persona(self) -> None:
+        """A change of the company takes effect now; one that is gone is served as it was."""
+        with contextlib.suppress(Permanent):
+            self._persona = self._ports.personas.persona(self._key.company_id)
 
     async def _perform(self, decision: turns.Decision) -> None:
         match decision:
-            case turns.Wait(phase=phase, until_ms=until_ms):
+            case turns.Wait(phase=phase, until_ms=until_ms, wake_ms=wake_ms):
                 if phase == "window":
                     self._show_typing()
-                await self._ports.clock.wait(self._woken, until_ms)
+                await self._ports.clock.wait(self._woken, wake_ms or until_ms)
             case turns.Start():
                 await self._start(decision)
-            case turns.Supersede(turn_id=turn_id, by=by):
-                self._drop_draft()
-                await self._pen.record(TurnSuperseded(at_ms=self._now(), turn=turn_id, by=by))
             case turns.Commit():
                 await self._commit(decision)
-            case turns.RetryTurn():
-                self._work = None
-                await self._pen.record(
-                    TurnFailed(
-                        at_ms=self._now(),
-                        turn=decision.turn_id,
-                        attempt=decision.attempt,
-                        error=decision.error,
-                        retry_at_ms=decision.retry_at_ms,
-                    )
-                )
-            case turns.Send(reply=reply, read_back=read_back):
-                await self._send(reply, read_back=read_back)
-            case turns.PutAside():
-                await self._put_aside(decision)
+            case turns.Send():
+                await self._send(decision)
+            case turns.PassOn(reply=reply):
+                await self._pass_on(decision, reply)
+            case turns.Rest():
+                pass
+            case _:
+                await self._give_up(decision)
 
     async def _take_mail(self) -> None:
         """Takes in what was delivered, in the journal's order; a gap is read from the journal."""
@@ -216,178 +221,110 @@ class ConversationActor:
             # What was delivered before the reading and is not in the journal is not true.
             self._inbox = {s: raw for s, raw in self._inbox.items() if s not in told}
 
+    def _hear(self, before: State, event: Event | Unknown) -> None:
+        if isinstance(event, FromOutside):
+            self._ports.tally.count(self._key.company_id, before, event)
+
+    async def _record(self, event: Event) -> None:
+        before = self._pen.state
+        await self._pen.record(event)
+        self._ports.tally.count(self._key.company_id, before, event)
+
     # The turn.
 
     async def _start(self, start: turns.Start) -> None:
-        batch = start.batch
         self._show_typing()
-        await self._pen.record(
-            TurnStarted(
-                at_ms=self._now(),
-                turn=start.turn_id,
-                covers=batch.seqs,
-                attempt=start.attempt,
-                reason=start.reason,
-                how=batch.how,
-                join_reason=batch.reason,
-            )
-        )
+        await self._record(records.of(start, self._now()))
         # Messages that came in while it was recorded are seen in the next round, which supersedes.
-        self._work = turns.Drafting(batch.seqs)
-        self._draft = asyncio.create_task(self._ask(start), name=f"draft {start.turn_id}")
-        self._draft.add_done_callback(lambda _: self._woken.set())
+        self._work = turns.Drafting(start.batch.seqs)
+        self._draft = Draft(self._key, start, self._pen, self._persona, self._ports)
+        self._draft.begin(self._woken)
 
-    async def _ask(self, start: turns.Start) -> turns.Work:
-        batch = start.batch
-        entries = await self._pen.patiently(
-            lambda: self._ports.log.read_last(self._key, HISTORY_EVENTS_MAX, before=max(batch.seqs))
+    async def _commit(self, commit: turns.Commit) -> None:
+        named = reply_id(self._key, commit.draft.covers)
+        self._work = turns.Promised(named)
+        await self._record(
+            records.committed(self._pen.state, commit, named, self._persona.part_chars, self._now())
         )
-        open_seqs = {entry.seq for entry in self._pen.state.open} | set(batch.seqs)
-        prompt = Prompt(
-            system=self._persona.prompt,
-            history=within_budget(said_before(entries, open_seqs), self._ports.history_tokens),
-            question=batch.text,
-            joined=len(batch.entries),
-            how=batch.how,
-        )
-        try:
-            answer = await self._persona.responder.answer(prompt)
-        except (Retryable, Permanent) as error:
-            return turns.DraftFailed(
-                covers=batch.seqs,
-                error=str(error),
-                retryable=isinstance(error, Retryable),
-                asked_s=error.after_s if isinstance(error, Retryable) else None,
-                jitter=self._ports.dice.between(0, 1),
+
+    async def _give_up(self, decision: records.Recordable) -> None:
+        """Throws the draft in hand away, if there is one, and says why."""
+        wasted = self._drop_draft()
+        if isinstance(decision, turns.PutAside):
+            _log.error(
+                "conversation %s: messages %s are set aside: %s: %s",
+                self._key,
+                decision.seqs,
+                decision.reason,
+                decision.error,
             )
-        return turns.Drafted(
-            batch.seqs, answer.text, answer.model, answer.tokens_in, answer.tokens_out
-        )
+        await self._record(records.of(decision, self._now(), tokens_wasted=wasted))
+        self._rest_typing()
 
-    def _drop_draft(self) -> None:
+    def _drop_draft(self) -> int:
+        """Returns what the draft in hand has cost, in tokens as far as is known."""
+        cost_tokens = 0
+        if isinstance(self._work, turns.Drafted):
+            cost_tokens = self._work.tokens_in + self._work.tokens_out
         if self._draft is not None:
+            cost_tokens = self._draft.cost_tokens
             self._draft.cancel()
             self._draft = None
         self._work = None
-
-    async def _commit(self, commit: turns.Commit) -> None:
-        draft = commit.draft
-        batch = [entry for entry in self._pen.state.open if entry.seq in draft.covers]
-        ids = [entry.message.message_id for entry in batch]
-        named = reply_id(self._key, draft.covers)
-        self._work = turns.Promised(named)
-        await self._pen.record(
-            ReplyCommitted(
-                at_ms=self._now(),
-                reply_id=named,
-                turn=commit.turn_id,
-                answers=tuple(sorted(draft.covers)),
-                text=draft.text,
-                channel=batch[-1].message.channel,
-                after_message_id=max(ids, key=lambda i: (i.isdecimal() and int(i), i)),
-                model=draft.model,
-                tokens_in=draft.tokens_in,
-                tokens_out=draft.tokens_out,
-            )
-        )
+        return cost_tokens
 
     # The reply.
 
-    async def _send(self, reply: Reply, *, read_back: bool) -> None:
-        outgoing = Outgoing(
-            self._key.conversation_id, reply.reply_id, reply.text, reply.after_message_id
-        )
-        in_doubt, found = read_back, None
-        try:
-            channel = self._channel(reply.channel)
-            if read_back:
-                found = await self._find(channel, outgoing)
-                in_doubt = False
-            sent = found or await channel.send(outgoing, self._pen.check)
-        except Retryable as error:
-            await self._send_failed(reply, error, doubtful=in_doubt or error.doubtful)
-            return
-        except Fenced:
-            raise
-        except Permanent as error:
-            reason = "the channel refused the reply for good"
-            await self._put_aside(
-                turns.PutAside(reply.answers, reason, str(error), reply.failures + 1)
-            )
-            return
-        self._work = None
-        await self._pen.record(
-            ReplySent(
-                at_ms=self._now(),
-                reply_id=reply.reply_id,
-                answers=reply.answers,
-                channel_message_id=sent,
-                how="read back" if found else "sent",
-            )
-        )
-        if not self._pen.state.open:
-            self._typing.hide(self._persona.channels.get(reply.channel))
+    async def _send(self, send: turns.Send) -> None:
+        match await self._courier.bring(send, self._persona):
+            case Stands(channel_message_id=channel_id, found=found):
+                event = records.sent(send.reply, channel_id, self._now(), found=found)
+                whole = isinstance(event, ReplySent)
+                self._work = None if whole else turns.Promised(send.reply.reply_id)
+                await self._record(event)
+                self._rest_typing()
+            case NotTaken() as failed:
+                await self._send_failed(send.reply, failed)
+            case Refused(error=error):
+                await self._put_aside(send.reply, "the channel refused the reply for good", error)
+            case Silenced(reason=reason):
+                await self._give_up(turns.Withhold(send.reply, reason))
 
-    async def _find(self, channel: Channel, outgoing: Outgoing) -> str | None:
-        """The channel's id of the reply if it already stands there.
+    async def _pass_on(self, decision: turns.PassOn, reply: Reply) -> None:
+        match await self._courier.hand_over(reply, self._persona):
+            case None:
+                await self._give_up(decision)
+            case NotTaken() as failed:
+                await self._send_failed(reply, failed)
+            case Refused(error=error):
+                await self._put_aside(reply, "the channel refused the hand-over", error)
 
-        A channel that cannot be read back leaves the choice between a loss and a double; a customer
-        without an answer is the worse of the two.
-        """
-        try:
-            return await channel.find(outgoing)
-        except Permanent as error:
-            _log.warning("conversation %s: sent without a look: %s", self._key, error)
-            return None
+    async def _put_aside(self, reply: Reply, reason: str, error: str) -> None:
+        await self._give_up(turns.PutAside(reply.answers, reason, error, reply.failures + 1))
 
-    async def _send_failed(self, reply: Reply, error: Retryable, *, doubtful: bool) -> None:
+    async def _send_failed(self, reply: Reply, failed: NotTaken) -> None:
         jitter = self._ports.dice.between(0, 1)
-        after = turns.after_send_failure(reply, str(error), jitter, error.after_s, self._now())
+        after = turns.after_send_failure(reply, failed.error, jitter, failed.after_s, self._now())
         if isinstance(after, turns.PutAside):
-            await self._put_aside(after)
+            await self._give_up(after)
             return
         self._work = turns.Promised(reply.reply_id)
-        await self._pen.record(
-            SendFailed(
-                at_ms=self._now(),
-                reply_id=reply.reply_id,
-                attempt=reply.failures + 1,
-                error=str(error),
-                doubtful=doubtful,
-                retry_at_ms=after,
-            )
+        await self._record(
+            records.send_failed(reply, failed.error, after, self._now(), doubtful=failed.doubtful)
         )
-
-    async def _put_aside(self, aside: turns.PutAside) -> None:
-        _log.error(
-            "conversation %s: messages %s are set aside: %s: %s",
-            self._key,
-            aside.seqs,
-            aside.reason,
-            aside.error,
-        )
-        self._work = None
-        await self._pen.record(
-            SetAside(
-                at_ms=self._now(),
-                seqs=aside.seqs,
-                reason=aside.reason,
-                error=aside.error,
-                attempts=aside.attempts,
-            )
-        )
-
-    def _channel(self, name: str) -> Channel:
-        try:
-            return self._persona.channels[name]
-        except KeyError:
-            raise Permanent(
-                f"company {self._key.company_id} has no channel {name!r} any more"
-            ) from None
 
     def _show_typing(self) -> None:
-        first = self._pen.state.open[0]
-        self._typing.show(self._persona.channels.get(first.message.channel), first.seq)
+        newest = self._pen.state.open[-1].message
+        channel = self._persona.channels.get(newest.channel)
+        if channel is not None:
+            self._typing.show(
+                channel,
+                Cue(self._key.conversation_id, True, newest.source_id, newest.via),
+            )
+
+    def _rest_typing(self) -> None:
+        if not self._pen.state.open and self._pen.state.reply is None:
+            self._typing.hide()
 
     def _now(self) -> int:
         return self._ports.clock.now_ms()

@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from actors.channels.message import Message
+from actors.channels.message import FromPerson, Message, Standing
+from actors.llm.prompt import ToolRun
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_defaults=True):
@@ -21,10 +22,53 @@ class MessageReceived(_Event, frozen=True, tag="message_received"):
     message: Message
 
 
+class MessageAmended(_Event, frozen=True, tag="message_amended"):
+    """The channel changed a message that it had delivered: a transcript came, the text was edited.
+
+    `message` is the whole of it as it stands now; it begins no turn of its own.
+    """
+
+    message: Message
+
+
+class CustomerTyping(_Event, frozen=True, tag="customer_typing"):
+    """The customer began to type, or stopped."""
+
+    on: bool
+
+
+class StandingSeen(_Event, frozen=True, tag="standing_seen"):
+    """The channel says who may speak. `how`: webhook | before sending."""
+
+    standing: Standing
+    how: str = "webhook"
+
+
+class PersonReplied(_Event, frozen=True, tag="person_replied"):
+    """A person of the company wrote to the customer."""
+
+    person: FromPerson
+
+
+class Paused(_Event, frozen=True, tag="paused"):
+    """Somebody made the bot silent; it comes back at `until_ms`, or by hand where that is None."""
+
+    by: str
+    reason: str
+    until_ms: int | None = None
+
+
+class Resumed(_Event, frozen=True, tag="resumed"):
+    """Somebody gave the word back to the bot."""
+
+    by: str
+
+
 class TurnStarted(_Event, frozen=True, tag="turn_started"):
     """The model is being asked about the messages `covers` (their sequence numbers).
 
-    `reason` says why now, `how` and `join_reason` say how and why the texts were joined or not.
+    `reason` says why now, `how` and `join_reason` say how and why the texts were joined or not,
+    `window_reason` why the window was as long as `window_ms`. `early`: the window is still open.
     """
 
     turn: str
@@ -33,13 +77,22 @@ class TurnStarted(_Event, frozen=True, tag="turn_started"):
     reason: str
     how: str
     join_reason: str
+    early: bool = False
+    window_ms: int = 0
+    window_reason: str = ""
 
 
 class TurnSuperseded(_Event, frozen=True, tag="turn_superseded"):
-    """The draft was thrown away because message `by` came in."""
+    """The draft was thrown away because message `by` came in.
+
+    `tokens_wasted`: what the draft had cost, as far as is known; `early`: it was begun early and
+    the window had not closed.
+    """
 
     turn: str
     by: int
+    early: bool = False
+    tokens_wasted: int = 0
 
 
 class TurnFailed(_Event, frozen=True, tag="turn_failed"):
@@ -58,8 +111,31 @@ class TurnInterrupted(_Event, frozen=True, tag="turn_interrupted"):
     reason: str
 
 
+class LeftUnanswered(_Event, frozen=True, tag="left_unanswered"):
+    """These messages get no answer from the bot, by the rule in `reason`; they stay as context.
+
+    `turn` names the turn that was cancelled for it, if one ran.
+    """
+
+    seqs: tuple[int, ...]
+    reason: str
+    turn: str = ""
+    tokens_wasted: int = 0
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What was read of the attachments of message `seq`, for later turns."""
+
+    seq: int
+    text: str
+
+
 class ReplyCommitted(_Event, frozen=True, tag="reply_committed"):
-    """The answer to the messages `answers` is promised, under an id derived from them."""
+    """The answer to the messages `answers` is promised, under an id derived from them.
+
+    `parts`: the texts in which it is sent, none for the whole at once; `hand_over`: the reason for
+    which the conversation goes to a person after it; `reason` says why now.
+    """
 
     reply_id: str
     turn: str
@@ -70,6 +146,11 @@ class ReplyCommitted(_Event, frozen=True, tag="reply_committed"):
     model: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    parts: tuple[str, ...] = ()
+    hand_over: str = ""
+    reason: str = ""
+    read: tuple[Read, ...] = ()
+    tools: tuple[ToolRun, ...] = ()
 
 
 class SendFailed(_Event, frozen=True, tag="send_failed"):
@@ -82,6 +163,15 @@ class SendFailed(_Event, frozen=True, tag="send_failed"):
     retry_at_ms: int
 
 
+class PartSent(_Event, frozen=True, tag="part_sent"):
+    """A part of the reply that is not its last stands in the channel. `part` counts from 0."""
+
+    reply_id: str
+    part: int
+    channel_message_id: str
+    how: Literal["sent", "read back"]
+
+
 class ReplySent(_Event, frozen=True, tag="reply_sent"):
     """The reply stands in the channel under `channel_message_id`; `how` we know it."""
 
@@ -89,6 +179,26 @@ class ReplySent(_Event, frozen=True, tag="reply_sent"):
     answers: tuple[int, ...]
     channel_message_id: str
     how: Literal["sent", "read back"]
+
+
+class HandedOver(_Event, frozen=True, tag="handed_over"):
+    """The conversation was passed to a person; `answers` have their outcome with it."""
+
+    reply_id: str
+    answers: tuple[int, ...]
+    reason: str
+
+
+class ReplyWithheld(_Event, frozen=True, tag="reply_withheld"):
+    """A promised reply is not sent, or not its rest: a person has the word.
+
+    `parts_sent` of its parts stand in the channel.
+    """
+
+    reply_id: str
+    answers: tuple[int, ...]
+    reason: str
+    parts_sent: int = 0
 
 
 class SetAside(_Event, frozen=True, tag="set_aside"):
@@ -108,15 +218,36 @@ class Unknown(msgspec.Struct, frozen=True):
 
 Event = (
     MessageReceived
+    | MessageAmended
+    | CustomerTyping
+    | StandingSeen
+    | PersonReplied
+    | Paused
+    | Resumed
     | TurnStarted
     | TurnSuperseded
     | TurnFailed
     | TurnInterrupted
+    | LeftUnanswered
     | ReplyCommitted
     | SendFailed
+    | PartSent
     | ReplySent
+    | HandedOver
+    | ReplyWithheld
     | SetAside
 )
+
+FromOutside = (
+    MessageReceived
+    | MessageAmended
+    | CustomerTyping
+    | StandingSeen
+    | PersonReplied
+    | Paused
+    | Resumed
+)
+"""What the ingress writes: it needs no pen."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -29,6 +29,9 @@ STRAY_MS = 3_000
 AGAIN_S = 5.0
 """A conversation that crashed is not touched again before so long, seconds."""
 
+NOBODY_S = 15.0
+"""One whose company is unknown or broken is looked at again after so long, seconds."""
+
 DRAIN_S = 5.0
 """How long a stopping host takes to note what it gives up, seconds."""
 
@@ -60,6 +63,7 @@ class Host:
         self._mailboxes: dict[Key, ConversationActor] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._resting_until_ms: dict[Key, int] = {}
+        self._left: dict[str, str] = {}
         self._draining = False
 
     def deliver(self, deliveries: Iterable[Delivery]) -> None:
@@ -167,12 +171,19 @@ class Host:
             try:
                 mailbox = ConversationActor(key, self._ports, self._holder)
             except Permanent as error:
-                _log.error("conversation %s is left in the journal: %s", key, error)
+                self._leave(key, str(error))
                 return None
             if len(self._mailboxes) >= MAILBOXES_MAX:
                 self._make_room()
             self._mailboxes[key] = mailbox
         return mailbox
+
+    def _leave(self, key: Key, reason: str) -> None:
+        """Leaves a conversation in the journal for now; says so once for each company."""
+        self._resting_until_ms[key] = self._ports.clock.now_ms() + round(NOBODY_S * 1_000)
+        if self._left.get(key.company_id) != reason:
+            self._left[key.company_id] = reason
+            _log.error("conversations of %s are left in the journal: %s", key.company_id, reason)
 
     def _ensure_running(self, key: Key, mailbox: ConversationActor) -> None:
         if key in self._running:

@@ -6,15 +6,19 @@ from typing import TypeVar
 import msgspec
 
 from actors.clock import Clock
-from actors.conversation.events import Event, decode, encode
+from actors.conversation.events import Event, Unknown, decode, encode
 from actors.conversation.ports import Log
-from actors.conversation.state import State, apply, promised, settled_by
+from actors.conversation.state import State, apply, folded, promised, remembered, settled_by
 from actors.errors import Fenced, Retryable
+from actors.journal.entries import Write
 from actors.journal.keys import Key
 from actors.telemetry import logger
 
 AWAY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """While Redis is away a conversation tries again after these pauses, the last one for ever."""
+
+Heard = Callable[[State, Event | Unknown], None]
+"""Told of every event that comes from outside, with the state before it."""
 
 _log = logger("conversation")
 _T = TypeVar("_T")
@@ -26,9 +30,10 @@ class Pen:
     `epoch` is 0 until the pen is taken. `state` only ever changes to what the journal holds.
     """
 
-    __slots__ = ("_clock", "_holder", "_key", "_log", "_write", "epoch", "state")
+    __slots__ = ("_clock", "_heard", "_holder", "_key", "_log", "_write", "epoch", "state")
 
-    def __init__(self, key: Key, log: Log, clock: Clock, holder: str) -> None:
+    def __init__(self, key: Key, log: Log, clock: Clock, holder: str, heard: Heard) -> None:
+        self._heard = heard
         self._holder = holder
         self._key = key
         self._log = log
@@ -40,15 +45,26 @@ class Pen:
     async def take(self) -> None:
         """Takes the pen from whoever holds it, and takes in what is unanswered."""
         taken = await self.patiently(lambda: self._log.activate(self._key, self._holder))
-        state = State()
-        for entry in taken.entries:
-            state = apply(state, entry.seq, decode(entry.raw))
-        self.state = msgspec.structs.replace(state, seq=max(state.seq, taken.seq))
+        replay = taken.replay
+        state = folded(replay.memory, 0, ())
+        remembered_seq = state.memory.seq
+        for entry in replay.entries:
+            event = decode(entry.raw)
+            if entry.seq > remembered_seq:
+                self._heard(state, event)
+            state = apply(state, entry.seq, event)
+        self.state = msgspec.structs.replace(state, seq=max(state.seq, replay.seq))
         self.epoch, self._write = taken.epoch, 0
 
     def take_in(self, raw: bytes) -> None:
         """Takes in the event that follows the last one."""
-        self.state = apply(self.state, self.state.seq + 1, decode(raw))
+        self._apply(self.state.seq + 1, raw)
+
+    def _apply(self, seq: int, raw: bytes) -> None:
+        event = decode(raw)
+        if seq > self.state.seq:
+            self._heard(self.state, event)
+        self.state = apply(self.state, seq, event)
 
     async def read_on(self) -> None:
         """Takes in all that the journal holds after the last event taken in."""
@@ -56,7 +72,7 @@ class Pen:
             lambda: self._log.read(self._key, after=self.state.seq)
         ):
             for entry in entries:
-                self.state = apply(self.state, entry.seq, decode(entry.raw))
+                self._apply(entry.seq, entry.raw)
 
     async def record(self, *events: Event) -> None:
         """Writes events, then takes them in, with what came in between, in the journal's order.
@@ -67,16 +83,16 @@ class Pen:
         for place, event in enumerate(events, start=1):
             then = apply(then, self.state.seq + place, event)
         self._write += 1
-        first, last = await self.patiently(
-            lambda: self._log.record(
-                self._key,
-                epoch=self.epoch,
-                write=self._write,
-                events=[encode(event) for event in events],
-                promised=promised(then),
-                settled=[seq for event in events for seq in settled_by(event)],
-            )
+        write = Write(
+            epoch=self.epoch,
+            number=self._write,
+            events=tuple(encode(event) for event in events),
+            promised=promised(then),
+            settled=tuple(seq for event in events for seq in settled_by(event)),
+            memory=remembered(self.state.memory),
+            memory_seq=self.state.seq,
         )
+        first, last = await self.patiently(lambda: self._log.record(self._key, write))
         if first <= self.state.seq:
             raise Fenced(f"conversation {self._key}: the journal was set back, it ends at {last}")
         if first == self.state.seq + 1 and last == then.seq:

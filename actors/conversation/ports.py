@@ -5,29 +5,78 @@ from typing import Protocol
 
 import msgspec
 
-from actors.channels.message import Outgoing
+from actors.channels.message import Attachment, Cue, Outgoing, Seen
 from actors.clock import Clock, Dice
+from actors.conversation.events import Event
+from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
+from actors.conversation.state import State
+from actors.journal.entries import Activation, Entry, Unanswered, Write
 from actors.journal.keys import Key
-from actors.journal.stream import Activation, Entry, Unanswered
+from actors.llm.prompt import Content
 from actors.llm.responder import Responder
 
 Check = Callable[[], Awaitable[None]]
-"""Raises errors.Fenced if the reply is no longer the caller's to send."""
+"""Raises if the reply is no longer the caller's to send: another holds the pen, or a person has the
+word. A channel lets whatever it raises pass."""
 
 
 class Channel(Protocol):
     """Where replies go. Every method raises Retryable or Permanent.
 
     `send` returns the channel's id of the reply, and calls `check` when nothing is left to wait for
-    before the post; `find` returns the id of one that already stands there.
+    before the post; `find` returns the id of one that already stands there. `look` tells what
+    stands in the conversation after a message, None where the channel cannot say. `hand_over`
+    passes the conversation to a person, with a note to them; repeating it changes nothing.
     """
 
     async def send(self, reply: Outgoing, check: Check) -> str: ...
 
     async def find(self, reply: Outgoing) -> str | None: ...
 
-    async def typing(self, conversation_id: str, *, on: bool) -> None: ...
+    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None: ...
+
+    async def hand_over(self, note: Outgoing) -> None: ...
+
+    async def typing(self, cue: Cue) -> None: ...
+
+
+class Reader(Protocol):
+    """Reads attachments for the model. Never raises for what the outside does: a file that cannot
+    be read is a Content that says so."""
+
+    async def read(self, attachment: Attachment) -> Content: ...
+
+
+class Voice(Protocol):
+    """The company's instructions to the model. Raises errors.Permanent where they cannot be made.
+
+    `customer` is the name under which the customer writes.
+    """
+
+    def __call__(self, *, customer: str, now_ms: int) -> str: ...
+
+
+class Lead(Protocol):
+    """How long before the window closes a draft is begun, for one company in one process."""
+
+    def lead_ms(self) -> int:
+        """0: no draft is begun early (it is switched off, nothing is known, the budget is used)."""
+        ...
+
+    def why(self) -> str:
+        """What lead_ms says, as a sentence."""
+        ...
+
+    def took(self, ms: int) -> None:
+        """A call of the model took so long."""
+        ...
+
+
+class Tally(Protocol):
+    """Counts what happens, for the company's analytics. Must neither wait nor fail."""
+
+    def count(self, company_id: str, before: State, event: Event) -> None: ...
 
 
 class Log(Protocol):
@@ -41,16 +90,7 @@ class Log(Protocol):
 
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]: ...
 
-    async def record(
-        self,
-        key: Key,
-        *,
-        epoch: int,
-        write: int,
-        events: Sequence[bytes],
-        promised: Iterable[int],
-        settled: Iterable[int],
-    ) -> tuple[int, int]: ...
+    async def record(self, key: Key, write: Write) -> tuple[int, int]: ...
 
     async def read(self, key: Key, after: int) -> tuple[Entry, ...]: ...
 
@@ -62,16 +102,22 @@ class Log(Protocol):
 
 
 class Persona(msgspec.Struct, frozen=True):
-    """How one company speaks. `channels` by the name that its messages carry."""
+    """How one company speaks. `channels` by the name that its messages carry; replies longer than
+    `part_chars` are sent in parts."""
 
     pace: Pace
-    prompt: str
+    manners: Manners
+    voice: Voice
     responder: Responder
     channels: dict[str, Channel]
+    reader: Reader
+    lead: Lead
+    part_chars: int
 
 
 class Personas(Protocol):
-    """Finds a company's persona. Raises errors.Permanent where there is no such company."""
+    """Finds a company's persona as it is now: it is asked again for every decision, so that a
+    change takes effect at once. Raises errors.Permanent where there is no such company."""
 
     def persona(self, company_id: str) -> Persona: ...
 
@@ -86,4 +132,5 @@ class Ports(msgspec.Struct, frozen=True):
     personas: Personas
     clock: Clock
     dice: Dice
+    tally: Tally
     history_tokens: int

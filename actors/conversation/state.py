@@ -1,13 +1,20 @@
-"""Folds a conversation's events into its state: what is unanswered, drafted, promised."""
+"""Folds a conversation's events into its state: what is unanswered, drafted, promised, known."""
+
+from collections.abc import Iterable
 
 import msgspec
 
 from actors.channels.message import Message
 from actors.conversation.events import (
     Event,
+    HandedOver,
+    LeftUnanswered,
+    MessageAmended,
     MessageReceived,
+    PartSent,
     ReplyCommitted,
     ReplySent,
+    ReplyWithheld,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -16,6 +23,7 @@ from actors.conversation.events import (
     TurnSuperseded,
     Unknown,
 )
+from actors.conversation.memory import Memory, remember
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -30,6 +38,8 @@ class Turn(msgspec.Struct, frozen=True):
     """A turn between its start and its promise.
 
     `starts` counts the starts since one ended by itself: a process that dies leaves them standing.
+    `early`: the last start came before the window closed; `early_superseded` counts such drafts
+    that a message made stale, which interrupts nobody; `superseded` counts the others.
     """
 
     turn_id: str
@@ -38,21 +48,32 @@ class Turn(msgspec.Struct, frozen=True):
     attempts: int = 0
     failures: int = 0
     superseded: int = 0
+    early_superseded: int = 0
+    early: bool = False
     retry_at_ms: int = 0
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A promised answer that is not known to stand in the channel."""
+    """A promised answer that is not known to stand in the channel, all of it.
+
+    `parts` are its texts in order, `sent` so many of them stand there; `first_ms` and `last_ms` are
+    the arrivals of the first and the last message that it answers.
+    """
 
     reply_id: str
+    turn: str
     answers: tuple[int, ...]
-    text: str
+    parts: tuple[str, ...]
     channel: str
     after_message_id: str
     tried_at_ms: int
+    hand_over: str = ""
+    sent: int = 0
     failures: int = 0
     doubtful: bool = False
     retry_at_ms: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
 
 
 class State(msgspec.Struct, frozen=True):
@@ -62,6 +83,7 @@ class State(msgspec.Struct, frozen=True):
     open: tuple[Open, ...] = ()
     turn: Turn | None = None
     reply: Reply | None = None
+    memory: Memory = Memory()
 
 
 def _without(open_: tuple[Open, ...], seqs: tuple[int, ...]) -> tuple[Open, ...]:
@@ -76,8 +98,15 @@ def _started(turn: Turn | None, event: TurnStarted) -> Turn:
         covers=event.covers,
         starts=turn.starts + 1 if turn.covers == event.covers else 1,
         attempts=event.attempt,
+        early=event.early,
         retry_at_ms=0,
     )
+
+
+def _superseded(turn: Turn, event: TurnSuperseded) -> Turn:
+    if event.early:
+        return msgspec.structs.replace(turn, starts=0, early_superseded=turn.early_superseded + 1)
+    return msgspec.structs.replace(turn, starts=0, superseded=turn.superseded + 1)
 
 
 def _on_turn(turn: Turn | None, event: Event) -> Turn | None:
@@ -86,7 +115,7 @@ def _on_turn(turn: Turn | None, event: Event) -> Turn | None:
         case TurnStarted():
             return _started(turn, event)
         case TurnSuperseded(turn=turn_id) if turn and turn.turn_id == turn_id:
-            return msgspec.structs.replace(turn, starts=0, superseded=turn.superseded + 1)
+            return _superseded(turn, event)
         case TurnInterrupted(turn=turn_id) if turn and turn.turn_id == turn_id:
             return msgspec.structs.replace(turn, starts=0)
         case TurnFailed(turn=turn_id) if turn and turn.turn_id == turn_id:
@@ -97,49 +126,93 @@ def _on_turn(turn: Turn | None, event: Event) -> Turn | None:
             return turn
 
 
-def apply(state: State, seq: int, event: Event | Unknown) -> State:
-    """The state after the event with this sequence number."""
-    if seq <= state.seq:
-        return state
-    then = msgspec.structs.replace(state, seq=seq)
+def _promised(state: State, event: ReplyCommitted) -> Reply:
+    arrivals_ms = [entry.at_ms for entry in state.open if entry.seq in event.answers]
+    whole = (event.text,) if event.text else ()
+    return Reply(
+        reply_id=event.reply_id,
+        turn=event.turn,
+        answers=event.answers,
+        parts=event.parts or whole,
+        channel=event.channel,
+        after_message_id=event.after_message_id,
+        tried_at_ms=event.at_ms,
+        hand_over=event.hand_over,
+        first_ms=min(arrivals_ms, default=event.at_ms),
+        last_ms=max(arrivals_ms, default=event.at_ms),
+    )
+
+
+def _on_reply(reply: Reply | None, event: Event) -> Reply | None:
+    """The promised reply after an event about it; an event about another changes nothing."""
     match event:
-        case MessageReceived(at_ms=at_ms, message=message):
-            return msgspec.structs.replace(then, open=(*state.open, Open(seq, at_ms, message)))
-        case ReplyCommitted():
-            reply = Reply(
-                reply_id=event.reply_id,
-                answers=event.answers,
-                text=event.text,
-                channel=event.channel,
-                after_message_id=event.after_message_id,
-                tried_at_ms=event.at_ms,
-            )
-            left = _without(state.open, event.answers)
-            return msgspec.structs.replace(then, open=left, turn=None, reply=reply)
-        case SendFailed(reply_id=reply_id) if state.reply and state.reply.reply_id == reply_id:
-            reply = msgspec.structs.replace(
-                state.reply,
-                failures=state.reply.failures + 1,
+        case SendFailed(reply_id=reply_id) if reply and reply.reply_id == reply_id:
+            return msgspec.structs.replace(
+                reply,
+                failures=reply.failures + 1,
                 doubtful=event.doubtful,
                 retry_at_ms=event.retry_at_ms,
                 tried_at_ms=event.at_ms,
             )
-            return msgspec.structs.replace(then, reply=reply)
-        case ReplySent(reply_id=reply_id) if state.reply and state.reply.reply_id == reply_id:
-            return msgspec.structs.replace(then, reply=None)
-        case SetAside(seqs=seqs):
-            reply_gone = state.reply is not None and set(state.reply.answers) <= set(seqs)
+        case PartSent(reply_id=reply_id, part=part) if reply and reply.reply_id == reply_id:
+            return msgspec.structs.replace(
+                reply,
+                sent=part + 1,
+                failures=0,
+                doubtful=False,
+                retry_at_ms=0,
+                tried_at_ms=event.at_ms,
+            )
+        case (
+            ReplySent(reply_id=reply_id)
+            | HandedOver(reply_id=reply_id)
+            | ReplyWithheld(reply_id=reply_id)
+        ) if reply and reply.reply_id == reply_id:
+            return None
+        case SetAside(seqs=seqs) if reply and set(reply.answers) <= set(seqs):
+            return None
+        case _:
+            return reply
+
+
+def _amended(open_: tuple[Open, ...], message: Message) -> tuple[Open, ...]:
+    return tuple(
+        msgspec.structs.replace(entry, message=message)
+        if entry.message.message_id == message.message_id
+        else entry
+        for entry in open_
+    )
+
+
+def apply(state: State, seq: int, event: Event | Unknown) -> State:
+    """The state after the event with this sequence number."""
+    if seq <= state.seq:
+        return state
+    then = msgspec.structs.replace(state, seq=seq, memory=remember(state.memory, seq, event))
+    match event:
+        case Unknown():
+            return then
+        case MessageReceived(at_ms=at_ms, message=message):
+            return msgspec.structs.replace(then, open=(*state.open, Open(seq, at_ms, message)))
+        case MessageAmended(message=message):
+            return msgspec.structs.replace(then, open=_amended(state.open, message))
+        case ReplyCommitted():
+            left = _without(state.open, event.answers)
+            return msgspec.structs.replace(
+                then, open=left, turn=None, reply=_promised(state, event)
+            )
+        case SetAside(seqs=seqs) | LeftUnanswered(seqs=seqs):
             turn_gone = state.turn is not None and set(state.turn.covers) & set(seqs)
             return msgspec.structs.replace(
                 then,
                 open=_without(state.open, seqs),
-                reply=None if reply_gone else state.reply,
+                reply=_on_reply(state.reply, event),
                 turn=None if turn_gone else state.turn,
             )
-        case Unknown():
-            return then
         case _:
-            return msgspec.structs.replace(then, turn=_on_turn(state.turn, event))
+            return msgspec.structs.replace(
+                then, turn=_on_turn(state.turn, event), reply=_on_reply(state.reply, event)
+            )
 
 
 def promised(state: State) -> tuple[int, ...]:
@@ -150,7 +223,32 @@ def promised(state: State) -> tuple[int, ...]:
 def settled_by(event: Event) -> tuple[int, ...]:
     """The messages that have their final outcome with this event."""
     match event:
-        case ReplySent(answers=seqs) | SetAside(seqs=seqs):
+        case ReplySent(answers=seqs) | HandedOver(answers=seqs) | ReplyWithheld(answers=seqs):
+            return seqs
+        case SetAside(seqs=seqs) | LeftUnanswered(seqs=seqs):
             return seqs
         case _:
             return ()
+
+
+_memories = msgspec.json.Decoder(Memory)
+
+
+def remembered(memory: Memory) -> bytes:
+    """The memory as it stands beside the journal."""
+    return msgspec.json.encode(memory)
+
+
+def folded(memory: bytes, seq: int, entries: Iterable[tuple[int, Event | Unknown]]) -> State:
+    """The state of a conversation that was remembered, after these events; `seq` is its last.
+
+    A memory that cannot be read (of a later release) is begun anew.
+    """
+    try:
+        kept = _memories.decode(memory) if memory else Memory()
+    except msgspec.DecodeError:
+        kept = Memory()
+    state = State(memory=kept)
+    for place, event in entries:
+        state = apply(state, place, event)
+    return msgspec.structs.replace(state, seq=max(state.seq, seq))

@@ -3,6 +3,7 @@ one decision out.
 
 One rule carries it: a draft answers certain messages; a new message makes it stale; when the
 customer is quiet and the draft is fresh, promise it. What is promised is sent before anything else.
+And above it: while a person of the company has the word, nothing is begun, promised or sent.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,18 @@ import msgspec
 
 from actors.backoff import retry_delay_s
 from actors.conversation.batching import Batch, next_batch
+from actors.conversation.events import Read
+from actors.conversation.manners import Manners, Silence, silence
 from actors.conversation.pace import Pace
 from actors.conversation.state import Open, Reply, State, Turn
+from actors.conversation.window import Closing, closes
+from actors.llm.prompt import ToolRun
 
 POISON_STARTS = 3
 """A turn whose process died this often is set aside, so that the conversation goes on."""
+
+EARLY_DRAFTS_MAX = 2
+"""So many drafts of a turn may be begun early and thrown away; the next waits for the window."""
 
 READ_BACK_GRACE_MS = 9_000
 """A post may still be on its way when its sender has died: it gets so long before we look."""
@@ -38,6 +46,9 @@ class Drafted(msgspec.Struct, frozen=True):
     model: str
     tokens_in: int
     tokens_out: int
+    hand_over: str = ""
+    tools: tuple[ToolRun, ...] = ()
+    read: tuple[Read, ...] = ()
 
 
 class DraftFailed(msgspec.Struct, frozen=True):
@@ -67,27 +78,42 @@ class Rest(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Nothing to do until then, or until something happens (`until_ms` None)."""
+    """Nothing to do until then, or until something happens (`until_ms` None).
+
+    `wake_ms`: to be decided anew already then; `until_ms` is what a person is told.
+    """
 
     phase: str
     reason: str
     until_ms: int | None
+    wake_ms: int | None = None
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Record the start of the turn, then ask the model."""
+    """Record the start of the turn, then ask the model. `early`: the window is still open."""
 
     turn_id: str
     batch: Batch
     attempt: int
     reason: str
+    closing: Closing
+    early: bool = False
 
 
 class Supersede(msgspec.Struct, frozen=True):
-    """Cancel the draft: message `by` is not in it."""
+    """Cancel the draft: message `by` is not in it. `early`: its window had not closed."""
 
     turn_id: str
     by: int
+    early: bool = False
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Leave these messages to people, for this reason; cancel the draft of `turn_id` if it runs."""
+
+    seqs: tuple[int, ...]
+    reason: str
+    turn_id: str = ""
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -95,6 +121,7 @@ class Commit(msgspec.Struct, frozen=True):
 
     turn_id: str
     draft: Drafted
+    reason: str
 
 
 class RetryTurn(msgspec.Struct, frozen=True):
@@ -107,10 +134,25 @@ class RetryTurn(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Bring the reply to its channel; look there first if it may already stand there."""
+    """Bring the next part of the reply to its channel; look there first if it may already stand
+    there. `withhold`: if it does not, it is not to be sent, for this reason."""
 
     reply: Reply
     read_back: bool
+    withhold: str = ""
+
+
+class PassOn(msgspec.Struct, frozen=True):
+    """Hand the conversation to a person: all texts of the reply stand in the channel."""
+
+    reply: Reply
+
+
+class Withhold(msgspec.Struct, frozen=True):
+    """Give up the promised reply, or its rest: a person has the word."""
+
+    reply: Reply
+    reason: str
 
 
 class PutAside(msgspec.Struct, frozen=True):
@@ -122,75 +164,121 @@ class PutAside(msgspec.Struct, frozen=True):
     attempts: int = 0
 
 
-Decision = Rest | Wait | Start | Supersede | Commit | RetryTurn | Send | PutAside
+Decision = (
+    Rest
+    | Wait
+    | Start
+    | Supersede
+    | Leave
+    | Commit
+    | RetryTurn
+    | Send
+    | PassOn
+    | Withhold
+    | PutAside
+)
 
 
-def decide(state: State, work: Work, pace: Pace, now_ms: int, turn_prefix: str) -> Decision:
+class Conduct(msgspec.Struct, frozen=True):
+    """How a company wants its conversations held: when to speak, and when to be silent."""
+
+    pace: Pace
+    manners: Manners = Manners()
+
+
+def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix: str) -> Decision:
     """What to do now. `turn_prefix` names the conversation in turn ids."""
+    silent = silence(state.memory, conduct.manners, now_ms)
     if state.reply is not None:
-        return _deliver(state.reply, work, now_ms)
+        return _deliver(state.reply, work, silent, now_ms)
     if not state.open:
         return Rest()
+    if silent is not None:
+        running = state.turn.turn_id if state.turn and work is not None else ""
+        return Leave(tuple(entry.seq for entry in state.open), silent.reason, running)
+    pace = conduct.pace
     oldest = state.open[: pace.largest_batch]
     batch = next_batch(oldest, pace)
-    turn_id = f"{turn_prefix}:{min(batch.seqs)}"
-    turn = state.turn if state.turn and state.turn.turn_id == turn_id else None
     match work:
         case DraftFailed() if state.turn is not None:
             return _after_failure(state.turn, work, now_ms)
         case Drafting() | Drafted() if state.turn is not None:
-            stale = set(work.covers) != set(batch.seqs)
-            if stale and _may_supersede(state.turn, work, oldest, pace, now_ms):
-                return Supersede(state.turn.turn_id, by=state.open[-1].seq)
-            if isinstance(work, Drafted):
-                return Commit(state.turn.turn_id, work)
-            return Wait("drafting", "the model is answering", None)
+            return _with_draft(state, state.turn, work, batch, pace, now_ms)
     if state.turn is not None and state.turn.starts >= POISON_STARTS:
         reason = f"its process died {state.turn.starts} times in this turn"
         return PutAside(state.turn.covers, reason, attempts=state.turn.attempts)
-    return _begin(turn or Turn(turn_id, ()), batch, oldest, pace, now_ms)
-
-
-def _may_supersede(
-    turn: Turn, draft: Drafting | Drafted, oldest: Sequence[Open], pace: Pace, now_ms: int
-) -> bool:
-    """Whether a stale draft may still be thrown away; otherwise it is finished and sent."""
-    first_ms = min(entry.at_ms for entry in oldest)
-    return (
-        pace.on_new_message == "supersede"
-        and turn.superseded < pace.supersede_max
-        and len(draft.covers) < pace.largest_batch
-        and now_ms < first_ms + pace.longest_wait_ms
-    )
-
-
-def _begin(
-    turn: Turn, batch: Batch, oldest: Sequence[Open], pace: Pace, now_ms: int
-) -> Wait | Start:
+    turn_id = f"{turn_prefix}:{min(batch.seqs)}"
+    turn = state.turn if state.turn and state.turn.turn_id == turn_id else Turn(turn_id, ())
     if now_ms < turn.retry_at_ms:
         return Wait("retrying", "the model failed and is asked again", turn.retry_at_ms)
-    opened = window([entry.at_ms for entry in oldest], pace, now_ms)
-    if isinstance(opened, Wait):
-        return opened
-    return Start(turn.turn_id, batch, turn.attempts + 1, opened)
+    return _begin(turn, batch, closes(oldest, state.memory, pace, now_ms), pace, now_ms)
 
 
-def window(arrivals_ms: Sequence[int], pace: Pace, now_ms: int) -> Wait | str:
-    """Until when unanswered messages wait for more, or the reason why their turn begins.
+def _with_draft(
+    state: State, turn: Turn, draft: Drafting | Drafted, batch: Batch, pace: Pace, now_ms: int
+) -> Decision:
+    oldest = state.open[: pace.largest_batch]
+    closing = closes(oldest, state.memory, pace, now_ms)
+    if set(draft.covers) != set(batch.seqs):
+        newest = state.open[-1].seq
+        if _too_early(state, turn, draft, pace, now_ms):
+            return Supersede(turn.turn_id, by=newest, early=True)
+        why_not = _why_keep(turn, draft, oldest, pace, now_ms)
+        if why_not is None:
+            return Supersede(turn.turn_id, by=newest)
+        if isinstance(draft, Drafted):
+            return Commit(turn.turn_id, draft, f"{why_not}; what came since is answered next")
+        return Wait("drafting", f"the model is answering; {why_not}", None)
+    if isinstance(draft, Drafting):
+        return Wait("drafting", "the model is answering", None)
+    if turn.early and not closing.closed:
+        return Wait("window", f"a draft is ready; {closing.reason}", closing.at_ms)
+    return Commit(turn.turn_id, draft, closing.reason)
 
-    All that wait count, also those that will not be joined: the customer is still writing.
-    """
-    if len(arrivals_ms) >= pace.largest_batch:
-        return f"{len(arrivals_ms)} messages, the largest batch"
-    quiet_ms = max(arrivals_ms) + pace.quiet_window_ms
-    longest_ms = min(arrivals_ms) + pace.longest_wait_ms
-    if now_ms >= quiet_ms:
-        return f"the customer was quiet for {pace.quiet_window_ms / 1_000:g} s"
-    if now_ms >= longest_ms:
+
+def _too_early(
+    state: State, turn: Turn, draft: Drafting | Drafted, pace: Pace, now_ms: int
+) -> bool:
+    """Whether a draft was begun early and the newest message came while the window was open: the
+    thought was not complete, so nobody is interrupted and no limit of superseding counts."""
+    if not turn.early or len(draft.covers) >= pace.largest_batch:
+        return False
+    oldest = state.open[: pace.largest_batch]
+    if now_ms >= min(entry.at_ms for entry in oldest) + pace.longest_wait_ms:
+        return False
+    before = oldest[:-1]
+    return bool(before) and oldest[-1].at_ms < closes(before, state.memory, pace, now_ms).at_ms
+
+
+def _why_keep(
+    turn: Turn, draft: Drafting | Drafted, oldest: Sequence[Open], pace: Pace, now_ms: int
+) -> str | None:
+    """Why a stale draft is finished and sent all the same, or None: it may be thrown away."""
+    if pace.on_new_message != "supersede":
+        return "a message during a turn waits for the next one"
+    if turn.superseded >= pace.supersede_max:
+        return f"the turn was superseded {turn.superseded} times"
+    if len(draft.covers) >= pace.largest_batch:
+        return f"{len(draft.covers)} messages, the largest batch"
+    if now_ms >= min(entry.at_ms for entry in oldest) + pace.longest_wait_ms:
         return f"the first message has waited {pace.longest_wait_ms / 1_000:g} s, the longest wait"
-    if quiet_ms <= longest_ms:
-        return Wait("window", "the customer may be writing more", quiet_ms)
-    return Wait("window", "the customer keeps writing, up to the longest wait", longest_ms)
+    return None
+
+
+def _begin(turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int) -> Wait | Start:
+    attempt = turn.attempts + 1
+    if closing.closed:
+        return Start(turn.turn_id, batch, attempt, closing.reason, closing)
+    if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX:
+        return Wait("window", closing.reason, closing.at_ms)
+    early_ms = closing.at_ms - pace.early_lead_ms
+    if now_ms < early_ms:
+        return Wait("window", closing.reason, closing.at_ms, wake_ms=early_ms)
+    reason = (
+        f"early: the window closes in {(closing.at_ms - now_ms) / 1_000:.1f} s, "
+        f"the model takes about {pace.early_lead_ms / 1_000:.1f} s"
+    )
+    return Start(turn.turn_id, batch, attempt, reason, closing, early=True)
 
 
 def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:
@@ -206,15 +294,20 @@ def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:
     return RetryTurn(turn.turn_id, turn.attempts, failed.error, now_ms + round(delay_s * 1_000))
 
 
-def _deliver(reply: Reply, work: Work, now_ms: int) -> Decision:
-    read_back = reply.doubtful or work != Promised(reply.reply_id)
+def _deliver(reply: Reply, work: Work, silent: Silence | None, now_ms: int) -> Decision:
+    all_sent = reply.sent >= len(reply.parts)
+    read_back = not all_sent and (reply.doubtful or work != Promised(reply.reply_id))
     not_before_ms = reply.retry_at_ms
     if read_back:
         not_before_ms = max(not_before_ms, reply.tried_at_ms + READ_BACK_GRACE_MS)
+    if silent is not None and not read_back and not all_sent:
+        return Withhold(reply, silent.reason)
     if now_ms < not_before_ms:
         phase = "retrying" if reply.failures else "sending"
         return Wait(phase, "the reply is promised and sent then", not_before_ms)
-    return Send(reply, read_back)
+    if all_sent:
+        return PassOn(reply)
+    return Send(reply, read_back, silent.reason if silent else "")
 
 
 def after_send_failure(

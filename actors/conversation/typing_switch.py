@@ -2,39 +2,63 @@
 
 import asyncio
 
+import msgspec
+
+from actors.channels.message import Cue
+from actors.clock import Clock
 from actors.conversation.ports import Channel
 from actors.errors import Permanent, Retryable
 from actors.telemetry import logger
+
+RENEW_S = 20.0
+"""An indicator lasts 25 s at WhatsApp (Twilio's and Meta's documents): it is shown again before."""
+
+RENEWALS_MAX = 30
+"""It is renewed so often at most; a turn that takes longer than that is not worth a promise."""
 
 _log = logger("conversation")
 
 
 class TypingSwitch:
-    """The typing indicator of one conversation. At most one call is under way; others are left."""
+    """The typing indicator of one conversation: on while a window is open or a turn runs."""
 
-    __slots__ = ("_call", "_conversation_id", "_shown")
+    __slots__ = ("_channel", "_clock", "_cue", "_hiding", "_showing")
 
-    def __init__(self, conversation_id: str) -> None:
-        self._conversation_id = conversation_id
-        self._call: asyncio.Task[None] | None = None
-        self._shown = 0
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._cue: Cue | None = None
+        self._channel: Channel | None = None
+        self._showing: asyncio.Task[None] | None = None
+        self._hiding: asyncio.Task[None] | None = None
 
-    def show(self, channel: Channel | None, first: int) -> None:
-        """Once for the turn whose first message has this sequence number."""
-        if first > self._shown:
-            self._shown = first
-            self._toggle(channel, on=True)
+    def show(self, channel: Channel, cue: Cue) -> None:
+        """Shows it until it is hidden; `cue` may change meanwhile."""
+        self._channel, self._cue = channel, cue
+        if self._showing is None:
+            self._showing = asyncio.create_task(self._keep_showing())
 
-    def hide(self, channel: Channel | None) -> None:
+    def hide(self) -> None:
         """When nobody waits any more."""
-        self._toggle(channel, on=False)
+        if self._showing is None or self._channel is None or self._cue is None:
+            return
+        self.forget()
+        off = msgspec.structs.replace(self._cue, on=False)
+        self._hiding = asyncio.create_task(self._call(self._channel, off))
 
-    def _toggle(self, channel: Channel | None, *, on: bool) -> None:
-        if channel is not None and (self._call is None or self._call.done()):
-            self._call = asyncio.create_task(self._make_call(channel, on=on))
+    def forget(self) -> None:
+        """Renews it no more."""
+        if self._showing is not None:
+            self._showing.cancel()
+            self._showing = None
 
-    async def _make_call(self, channel: Channel, *, on: bool) -> None:
+    async def _keep_showing(self) -> None:
+        for _ in range(RENEWALS_MAX):
+            if self._channel is not None and self._cue is not None:
+                await self._call(self._channel, self._cue)
+            await self._clock.sleep(RENEW_S)
+
+    async def _call(self, channel: Channel, cue: Cue) -> None:
         try:
-            await channel.typing(self._conversation_id, on=on)
+            await channel.typing(cue)
         except (Retryable, Permanent) as error:
             _log.info("no typing indicator: %s", error)

@@ -6,18 +6,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints
 
 from actors.channels.message import TEXT_CHARS_MAX, Message
 from actors.companies.company import Company
 from actors.errors import Retryable
-from actors.journal.keys import CONVERSATION_ID, Key
+from actors.journal.keys import Key
 from actors.placement import Router
-from actors.settings import one_sentence
+from actors.web import people
 from actors.web.access import Access
 from actors.web.ingress import Accepted, Ingress, body_of
 from actors.web.refusals import Refused
-from actors.web.views import actor_view, event_view, folded, unanswered_view
+from actors.web.requests import key_of, read_as, takes
+from actors.web.views import actor_view, event_view, memory_view, state_of, unanswered_view
 from actors.wiring import Parts
 
 TIMELINE_PAGE = 200
@@ -46,22 +47,6 @@ class MessageIn(BaseModel):
     sender: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
-def _key(company: Company, conversation_id: str) -> Key:
-    if not CONVERSATION_ID.fullmatch(conversation_id):
-        raise Refused(
-            422,
-            "conversation_id: 1 to 128 letters, digits and _ . @ + -, with a letter or digit first",
-        )
-    return Key(company.company_id, conversation_id)
-
-
-def _message_in(body: bytes) -> MessageIn:
-    try:
-        return MessageIn.model_validate_json(body)
-    except ValidationError as error:
-        raise Refused(422, one_sentence(error)) from error
-
-
 class Conversations:
     """What the API shows of conversations."""
 
@@ -75,20 +60,22 @@ class Conversations:
         counters = await self._journal.counters(key) or (0, 0)
         return actor_view(await self._router.glance(key), counters, self._clock.now_ms())
 
-    async def whole(self, key: Key, before: int | None) -> dict[str, Any]:
+    async def whole(self, company: Company, key: Key, before: int | None) -> dict[str, Any]:
         """State, unanswered messages and the end of the timeline (before `before`)."""
         if await self._journal.counters(key) is None:
             raise Refused(
                 404, f"company {key.company_id} has no conversation {key.conversation_id}"
             )
-        state = folded(await self._journal.read_open(key))
+        state = state_of(await self._journal.replay(key))
+        now_ms = self._clock.now_ms()
         timeline = await self._journal.read_last(key, TIMELINE_PAGE, before)
         earlier = timeline[0].seq if len(timeline) == TIMELINE_PAGE else None
         return {
             "company_id": key.company_id,
             "conversation_id": key.conversation_id,
             "actor": await self.actor(key),
-            **unanswered_view(state, self._clock.now_ms()),
+            **unanswered_view(state, now_ms),
+            "memory": memory_view(state.memory, company, now_ms),
             "timeline": [event_view(entry) for entry in timeline],
             "earlier_before": earlier,
         }
@@ -134,7 +121,7 @@ def _sse(event: str, data: dict[str, Any], event_id: int | None = None) -> str:
 
 
 def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> APIRouter:
-    """The API under /api/companies/{company_id}."""
+    """The API under /api/companies/{company_id}/conversations."""
     conversations = Conversations(parts, router)
     api = APIRouter(
         prefix="/api/companies/{company_id}/conversations/{conversation_id}", tags=["api"]
@@ -144,20 +131,15 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         "/messages",
         status_code=202,
         response_model=Accepted,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": MessageIn.model_json_schema()}},
-            }
-        },
+        openapi_extra=takes(MessageIn),
     )
     async def post_message(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """Takes a customer's message from any channel; the answer stands in the conversation."""
         with ingress.counted():
             company = parts.directory.company(company_id)
             channel = await access.check(request, company, conversation_id)
-            key = _key(company, conversation_id)
-            message = _message_in(await body_of(request))
+            key = key_of(company, conversation_id)
+            message = read_as(MessageIn, await body_of(request))
             message_id = message.message_id or parts.ids.new()
             accepted = await ingress.accept(
                 company,
@@ -177,7 +159,9 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         """What a conversation's actor does, what is unanswered, and what happened."""
         company = parts.directory.company(company_id)
         await access.check(request, company, conversation_id)
-        return JSONResponse(await conversations.whole(_key(company, conversation_id), before))
+        return JSONResponse(
+            await conversations.whole(company, key_of(company, conversation_id), before)
+        )
 
     @api.get("/events")
     async def get_events(
@@ -191,7 +175,7 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         await access.check(request, company, conversation_id)
         last = request.headers.get("last-event-id", "")
         news = conversations.stream(
-            _key(company, conversation_id), int(last) if last.isdecimal() else after
+            key_of(company, conversation_id), int(last) if last.isdecimal() else after
         )
         first = await anext(news)  # a refusal comes before the answer's head
 
@@ -204,4 +188,5 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
             whole(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
+    api.include_router(people.routes(parts, ingress, access))
     return api

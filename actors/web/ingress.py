@@ -1,27 +1,33 @@
-"""Takes a customer's message in: bounded, durable, then on its way to its actor."""
+"""Takes in what happens to a conversation: bounded, durable, then on its way to its actor."""
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
+import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from actors.channels.message import Message
 from actors.clock import Clock
 from actors.companies.company import Company
-from actors.conversation.events import MessageReceived, encode
+from actors.conversation.events import CustomerTyping, FromOutside, MessageReceived, encode
+from actors.conversation.memory import Memory
 from actors.conversation.pace import Pace
-from actors.conversation.turns import Wait, window
+from actors.conversation.state import Open
+from actors.conversation.window import closes
 from actors.errors import Retryable
+from actors.journal.entries import Appended, Full, Noted
 from actors.journal.keys import SLOTS, Key
-from actors.journal.stream import Appended, Full, Journal
+from actors.journal.stream import Journal
+from actors.personas import pace_of
 from actors.placement import Router
 from actors.telemetry import logger
 from actors.web.refusals import Refused
-from actors.wiring import Parts, pace_of
+from actors.web.typing_gate import TypingGate
+from actors.wiring import Parts
 
 BODY_BYTES_MAX = 1 << 20
 """The largest request body."""
@@ -34,6 +40,7 @@ LOADS_FRESH_MS = 2_000
 """The number of a company's unanswered messages is read anew after so long."""
 
 _log = logger("ingress")
+_T = TypeVar("_T")
 
 
 class Accepted(BaseModel):
@@ -79,9 +86,9 @@ class Ingress:
         self._clock = parts.clock
         self._router = router
         self._requests_max = parts.settings.requests_per_replica_max
-        self._company_max = parts.settings.waiting_per_company_max
         self._requests = 0
         self._loads = _Loads(parts.journal, parts.clock)
+        self._typing = TypingGate()
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -111,7 +118,14 @@ class Ingress:
         pace = pace_of(company)
         at_ms = self._clock.now_ms()
         raw = encode(MessageReceived(at_ms=at_ms, message=message))
-        appended = await self._append(key, message_key, raw, at_ms, pace.largest_batch)
+
+        async def append() -> Appended | Full:
+            await self._room_for(company)
+            return await self._journal.append(
+                key, message_key, raw, at_ms=at_ms, largest_batch=pace.largest_batch
+            )
+
+        appended = await self._patiently(append)
         if isinstance(appended, Full):
             raise Refused(
                 429,
@@ -119,50 +133,78 @@ class Ingress:
                 "WAITING_PER_CONVERSATION_MAX allows no more",
                 retry_after_s=math.ceil(pace.longest_wait_ms / 1_000),
             )
+        if appended.fresh:
+            self._loads.add(key.company_id)
+            self._typing.forget(key)
         if appended.position:
             # A duplicate is a reason to look: the first delivery may be lost with its sender.
             self._router.deliver(key, appended.seq, raw if appended.fresh else None)
-        return self._answer(key, appended, at_ms, pace)
+        return self._answer(key, appended, Open(appended.seq, at_ms, message), pace)
 
-    async def _append(
-        self, key: Key, message_key: str, raw: bytes, at_ms: int, largest_batch: int
-    ) -> Appended | Full:
-        """Tries for REDIS_AWAY_S. An append that failed in doubt is safely repeated: the message id
-        puts it there once."""
+    async def note(
+        self,
+        company: Company,
+        conversation_id: str,
+        event: FromOutside,
+        *,
+        note_id: str,
+        only: Literal["always", "known", "waiting"],
+    ) -> Noted | None:
+        """Puts in the journal what is no customer's message, and tells the actor at once.
+
+        See journal.stream.Journal.note for `note_id` and `only`, and for None. Raises Retryable
+        where Redis stays away: then it may be sent again.
+        """
+        key = Key(company.company_id, conversation_id)
+        if isinstance(event, CustomerTyping) and not self._typing.passes(key, event):
+            return None
+        raw = encode(event)
+        noted = await self._patiently(
+            lambda: self._journal.note(key, note_id, raw, at_ms=event.at_ms, only=only)
+        )
+        if noted is not None:
+            self._router.deliver(key, noted.seq, raw)
+        elif only == "always":
+            # A duplicate is a reason to look: the first delivery may be lost with its sender.
+            counters = await self._patiently(lambda: self._journal.counters(key))
+            self._router.deliver(key, counters[0] if counters else 0, None)
+        else:
+            self._typing.forget(key)
+        return noted
+
+    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Tries for REDIS_AWAY_S. What failed in doubt is safely repeated: what has an id is
+        written once, and the rest does no harm twice."""
         last: Retryable | None = None
         try:
             async with asyncio.timeout(REDIS_AWAY_S):
                 while True:
                     try:
-                        await self._room_for(key.company_id)
-                        appended = await self._journal.append(
-                            key, message_key, raw, at_ms=at_ms, largest_batch=largest_batch
-                        )
+                        return await call()
                     except Retryable as error:
                         last = error
                         await self._clock.sleep(REDIS_PAUSE_S)
-                    else:
-                        break
         except TimeoutError:
             reason = last or f"Redis did not answer within {REDIS_AWAY_S:g} s"
-            raise Retryable(f"{reason}; the message was not taken, send it again") from last
-        if isinstance(appended, Appended) and appended.fresh:
-            self._loads.add(key.company_id)
-        return appended
+            raise Retryable(f"{reason}; nothing was taken, send it again") from last
 
-    async def _room_for(self, company_id: str) -> None:
-        load = await self._loads.of(company_id)
-        if load >= self._company_max:
+    async def _room_for(self, company: Company) -> None:
+        load = await self._loads.of(company.company_id)
+        if load >= company.waiting_max:
             raise Refused(
                 429,
-                f"company {company_id} has {load} unanswered messages, WAITING_PER_COMPANY_MAX "
-                "allows no more",
+                f"company {company.company_id} has {load} unanswered messages, "
+                "WAITING_PER_COMPANY_MAX (or waiting_max, in its table) allows no more",
                 retry_after_s=30,
             )
 
-    def _answer(self, key: Key, appended: Appended, at_ms: int, pace: Pace) -> Accepted:
-        begins = window([appended.oldest_ms, at_ms], pace, at_ms)
-        wait_ms = begins.until_ms - at_ms if isinstance(begins, Wait) and begins.until_ms else 0
+    def _answer(self, key: Key, appended: Appended, newest: Open, pace: Pace) -> Accepted:
+        oldest = msgspec.structs.replace(newest, at_ms=min(appended.oldest_ms, newest.at_ms))
+        waiting = (oldest, newest) if appended.position > 1 else (newest,)
+        # The customer's rhythm is known to their actor alone: this is the company's own window.
+        usual = msgspec.structs.replace(pace, learned=False)
+        memory = Memory(begun=appended.seq > 1)
+        wait_ms = max(0, closes(waiting, memory, usual, newest.at_ms).at_ms - newest.at_ms)
         return Accepted(
             status="queued" if appended.fresh else "duplicate",
             company_id=key.company_id,

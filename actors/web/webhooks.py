@@ -1,126 +1,40 @@
-"""Takes Chatwoot's webhooks: checks the signature, reads the event, decides whether it is ours.
-
-Source of every field: Chatwoot v4.15.1 (Message#webhook_data, Conversations::EventDataPresenter).
-"""
+"""Takes Chatwoot's webhooks: checks the signature, has the event read, passes it on."""
 
 import hashlib
 import hmac
-import json
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic import BaseModel, Field
 
-from actors.channels.message import Attachment, Message
 from actors.clock import Clock
-from actors.companies.company import ChatwootAccount
+from actors.companies.company import Company
 from actors.companies.directory import Directory
-from actors.journal.keys import CONVERSATION_ID
-from actors.settings import one_sentence
+from actors.web.chatwoot_events import Ignored, Incoming, Observed, Only, Reading, read
+from actors.web.chatwoot_shapes import MessageCreated
 from actors.web.ingress import Accepted, Ingress, body_of
 from actors.web.refusals import Refused
 
 TIMESTAMP_TOLERANCE_S = 300
 """How far a webhook's timestamp may be from our clock (Chatwoot's pull request 13573)."""
 
-WEBHOOK_CHARS_MAX = 65_536
-"""The longest text taken from a webhook: WhatsApp carries 65,536 characters in a message, and a
-longer one fits no model's prompt."""
 
-INCOMING = ("incoming", 0, "0")
-"""message_type is a string in webhooks, a number elsewhere in Chatwoot."""
+class Kept(BaseModel):
+    """The answer to an event that stands in the journal and is no customer's message."""
 
-
-def _id(value: Any) -> Any:
-    """Chatwoot's ids are integers in code and strings in its guide's samples."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    status: Literal["noted"] = "noted"
+    company_id: str
+    conversation_id: str
+    seq: int = Field(description="its number in the conversation's journal")
 
 
-def _storable(value: Any) -> Any:
-    """Half a surrogate pair, which JSON may hold and UTF-8 may not, becomes a question mark."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else _id(value)
-
-
-def _objects(value: Any) -> Any:
-    return [entry for entry in value if entry is not None] if isinstance(value, list) else value
-
-
-def _or_empty(value: Any) -> Any:
-    return {} if value is None else value
-
-
-ProviderId = Annotated[
-    str, BeforeValidator(_id), StringConstraints(strip_whitespace=True, min_length=1, max_length=64)
-]
-ConversationId = Annotated[
-    str, BeforeValidator(_id), StringConstraints(pattern=f"^{CONVERSATION_ID.pattern}$")
-]
-OptionalText = Annotated[str | None, BeforeValidator(_storable)]
-
-
-class _Account(BaseModel):
-    id: ProviderId | None = None
-
-
-class _Contact(BaseModel):
-    name: OptionalText = None
-    type: str | None = None
-    blocked: bool | None = None
-
-
-class _Meta(BaseModel):
-    sender: Annotated[_Contact, BeforeValidator(_or_empty)] = _Contact()
-
-
-class _Conversation(BaseModel):
-    id: ConversationId
-    meta: Annotated[_Meta, BeforeValidator(_or_empty)] = _Meta()
-
-
-class _Attachment(BaseModel):
-    file_type: OptionalText = None
-    data_url: str | None = None
-
-
-class MessageCreated(BaseModel):
-    """The fields of a `message_created` that are read; all others are let pass."""
-
-    id: ProviderId
-    conversation: _Conversation
-    content: OptionalText = None
-    source_id: OptionalText = None
-    sender: Annotated[_Contact, BeforeValidator(_or_empty)] = _Contact()
-    account: Annotated[_Account, BeforeValidator(_or_empty)] = _Account()
-    attachments: Annotated[list[_Attachment] | None, BeforeValidator(_objects)] = None
-
-    def to_message(self) -> Message:
-        return Message(
-            message_id=self.id,
-            text=_within_bound(self.content or ""),
-            channel="chatwoot",
-            sender=self.sender.name or "",
-            source_id=self.source_id,
-            attachments=tuple(
-                Attachment(kind=entry.file_type or "file", url=entry.data_url)
-                for entry in self.attachments or ()
-            ),
-        )
-
-
-def _within_bound(text: str) -> str:
-    """The text, cut where no channel of ours would carry more; the cut is said, not hidden."""
-    if len(text) <= WEBHOOK_CHARS_MAX:
-        return text
-    return f"{text[:WEBHOOK_CHARS_MAX]} [… {len(text) - WEBHOOK_CHARS_MAX} characters cut]"
-
-
-class Ignored(BaseModel):
-    """The answer to an event that is not answered here."""
-
-    status: str = "ignored"
-    reason: str
+WHY_LEFT_OUT: dict[Only, str] = {
+    "always": "it stands in the journal already",
+    "known": "nobody has written in this conversation yet, or it stands in the journal already",
+    "waiting": "nothing waits for an answer in this conversation",
+}
 
 
 def why_unsigned(
@@ -148,39 +62,6 @@ def why_unsigned(
     return None
 
 
-def why_not_ours(message: MessageCreated, account: ChatwootAccount) -> str | None:
-    """The reason not to answer this message, or None."""
-    if message.account.id not in (None, str(account.account_id)):
-        return f"account {message.account.id} is not this company's"
-    if message.sender.blocked or message.conversation.meta.sender.blocked:
-        return "the contact is blocked"
-    return None
-
-
-def read(body: bytes) -> MessageCreated | Ignored:
-    """The event in a webhook's body. Raises Refused 422, which names the field."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(422, f"the body is not JSON: {error}") from error
-    if not isinstance(event, dict):
-        raise Refused(422, f"the body is a JSON {type(event).__name__}, not an object")
-    name = event.get("event")
-    if not isinstance(name, str):
-        raise Refused(422, "event: the name of the event is missing or not a string")
-    if name != "message_created":
-        return Ignored(reason=f"event {ascii(name[:64])[1:-1]} is not answered")
-    # Before its shape is looked at: what is not a customer's message may look as it likes.
-    if (kind := event.get("message_type")) not in INCOMING:
-        return Ignored(reason=f"message_type is {ascii(kind)[:64]}, not incoming")
-    if event.get("private"):
-        return Ignored(reason="a private note")
-    try:
-        return MessageCreated.model_validate(event)
-    except ValidationError as error:
-        raise Refused(422, one_sentence(error)) from error
-
-
 def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
     """POST /webhook/chatwoot/{company_id}."""
     router = APIRouter(tags=["webhooks"])
@@ -188,7 +69,7 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
     @router.post(
         "/webhook/chatwoot/{company_id}",
         status_code=202,
-        response_model=Accepted,
+        response_model=Accepted | Kept,
         responses={200: {"model": Ignored}},
         openapi_extra={
             "requestBody": {
@@ -218,16 +99,28 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
                 )
                 if why is not None:
                     raise Refused(401, why)
-            event = read(body)
-            if isinstance(event, MessageCreated):
-                why = why_not_ours(event, company.chatwoot)
-                event = Ignored(reason=why) if why is not None else event
-            if isinstance(event, Ignored):
-                return JSONResponse(event.model_dump(), 200)
-            # The same message comes under several delivery ids; its own id is one in its account.
-            accepted = await ingress.accept(
-                company, event.conversation.id, event.to_message(), f"chatwoot:{event.id}"
+            answer = await _take_in(
+                ingress, company, read(body, company.chatwoot.account_id, clock.now_ms())
             )
-            return JSONResponse(accepted.model_dump(), 202)
+            return JSONResponse(answer.model_dump(), 200 if isinstance(answer, Ignored) else 202)
 
     return router
+
+
+async def _take_in(
+    ingress: Ingress, company: Company, reading: Reading
+) -> Accepted | Kept | Ignored:
+    match reading:
+        case Incoming(conversation_id=conversation_id, message=message):
+            # It comes under several delivery ids; its own id is one in its account.
+            message_key = f"chatwoot:{message.message_id}"
+            return await ingress.accept(company, conversation_id, message, message_key)
+        case Observed(conversation_id=conversation_id, event=event, note_id=note_id, only=only):
+            noted = await ingress.note(company, conversation_id, event, note_id=note_id, only=only)
+            if noted is None:
+                return Ignored(reason=WHY_LEFT_OUT[only])
+            return Kept(
+                company_id=company.company_id, conversation_id=conversation_id, seq=noted.seq
+            )
+        case _:
+            return reading

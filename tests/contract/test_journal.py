@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 from redis.asyncio import Redis
 
 from actors.conversation.ports import Log
 from actors.errors import Fenced
+from actors.journal.entries import Activation, Appended, Full, Noted, Write
 from actors.journal.keys import SLOTS, Key
-from actors.journal.stream import Appended, Full, Journal
+from actors.journal.stream import Journal
 from tests.fakes import MemoryJournal
 
 KEY = Key("acme", "321")
@@ -17,6 +19,7 @@ NOW = 1_760_000_000_000
 WAITING_MAX = 5
 
 AnyJournal = Journal | MemoryJournal
+Only = Literal["always", "known", "waiting"]
 
 
 @pytest.fixture(params=["memory", "redis_6", "redis_7"])
@@ -52,15 +55,25 @@ async def record(  # one event, with the usual bookkeeping
     *,
     promised: tuple[int, ...] = (),
     settled: tuple[int, ...] = (),
+    memory_seq: int = 0,
 ) -> tuple[int, int]:
     return await journal.record(
         KEY,
-        epoch=epoch,
-        write=write,
-        events=[f"write {epoch}.{write}".encode()],
-        promised=promised,
-        settled=settled,
+        Write(
+            epoch=epoch,
+            number=write,
+            events=(f"write {epoch}.{write}".encode(),),
+            promised=promised,
+            settled=settled,
+            memory=f"up to {memory_seq}".encode(),
+            memory_seq=memory_seq,
+        ),
     )
+
+
+async def note(journal: AnyJournal, note_id: str, only: Only = "always") -> Noted | None:
+    raw = f"note {note_id}".encode()
+    return await journal.note(KEY, note_id, raw, at_ms=NOW, only=only)
 
 
 async def test_messages_are_numbered_in_the_order_they_come(journal: AnyJournal) -> None:
@@ -115,19 +128,64 @@ async def test_a_conversation_takes_no_more_than_its_bound(journal: AnyJournal) 
     assert (await append(journal, "one more")).position == WAITING_MAX
 
 
-async def test_activation_replays_from_the_oldest_unanswered_message(
+def replayed(taken: Activation) -> tuple[int, int, bytes, list[int]]:
+    replay = taken.replay
+    return taken.epoch, replay.seq, replay.memory, [entry.seq for entry in replay.entries]
+
+
+async def test_activation_replays_what_is_unanswered_and_what_is_not_remembered(
     journal: AnyJournal,
 ) -> None:
     await append(journal, "a")
     await append(journal, "b")
-    first = await journal.activate(KEY, "me")
-    assert (first.epoch, first.seq, [e.seq for e in first.entries]) == (1, 2, [1, 2])
-    await record(journal, first.epoch, 1, settled=(1,))
-    second = await journal.activate(KEY, "me")
-    assert (second.epoch, second.seq, [e.seq for e in second.entries]) == (2, 3, [2, 3])
-    await record(journal, second.epoch, 1, settled=(2,))
-    third = await journal.activate(KEY, "me")
-    assert (third.epoch, third.seq, third.entries) == (3, 4, ())
+    assert replayed(await journal.activate(KEY, "me")) == (1, 2, b"", [1, 2])
+    await record(journal, 1, 1, settled=(1,), memory_seq=2)
+    assert replayed(await journal.activate(KEY, "me")) == (2, 3, b"up to 2", [2, 3])
+    await record(journal, 2, 1, settled=(2,), memory_seq=3)
+    assert replayed(await journal.activate(KEY, "me")) == (3, 4, b"up to 3", [4])
+    assert (await journal.replay(KEY)) == (await journal.activate(KEY, "me")).replay
+
+
+async def test_a_note_is_no_message_of_a_customer(journal: AnyJournal) -> None:
+    await append(journal, "a")
+    assert await note(journal, "person 7") == Noted(2)
+    assert await note(journal, "person 7") is None, "once"
+    assert [await note(journal, ""), await note(journal, "")] == [Noted(3), Noted(4)]
+    assert (await journal.read(KEY, after=1))[0].raw == b"note person 7"
+    await journal.activate(KEY, "me")
+    assert (await append(journal, "b")).position == 2
+    await record(journal, 1, 1, settled=(1, 5), memory_seq=5)
+    assert await journal.unanswered(range(SLOTS), NOW) == []
+    await note(journal, "later")
+    assert replayed(await journal.activate(KEY, "me"))[3] == [6, 7], "nobody remembers it yet"
+
+
+@pytest.mark.parametrize(
+    ("situation", "noted"),
+    [
+        ("nothing", {"always"}),
+        ("answered", {"always", "known"}),
+        ("waiting", {"always", "known", "waiting"}),
+    ],
+)
+@pytest.mark.parametrize("only", ["always", "known", "waiting"])
+async def test_when_a_note_is_taken(
+    journal: AnyJournal, situation: str, noted: set[str], only: Only
+) -> None:
+    if situation != "nothing":
+        await append(journal, "a")
+    if situation == "answered":
+        taken = await journal.activate(KEY, "me")
+        await record(journal, taken.epoch, 1, settled=(1,))
+    assert (await note(journal, "x", only) is not None) == (only in noted)
+
+
+async def test_a_conversation_that_begins_with_a_note_is_taken_up_from_it(
+    journal: AnyJournal,
+) -> None:
+    await note(journal, "a person wrote first")
+    assert replayed(await journal.activate(KEY, "me")) == (1, 1, b"", [1])
+    assert await journal.unanswered(range(SLOTS), NOW) == []
 
 
 async def test_a_stale_epoch_writes_nothing(journal: AnyJournal) -> None:

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 from actors import wiring
 from actors.errors import Fenced, Retryable
 from actors.journal import stream
+from actors.journal.entries import Appended, Write
 from actors.journal.keys import SLOTS, Key, redis_keys
-from actors.journal.stream import Appended, Journal
+from actors.journal.stream import Journal
 from actors.maintenance.lease import Lease
 from actors.settings import Settings
 from tests.places import free_ports
@@ -39,9 +40,7 @@ async def append(journal: Journal, name: str, key: Key = KEY, at_ms: int = NOW) 
 
 async def answer(journal: Journal, seq: int, key: Key = KEY) -> None:
     taken = await journal.activate(key, "me")
-    await journal.record(
-        key, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(seq,)
-    )
+    await journal.record(key, Write(taken.epoch, 1, (b"sent",), settled=(seq,), memory_seq=seq))
 
 
 async def test_loads_count_a_companys_unanswered_messages(journal: Journal) -> None:
@@ -96,14 +95,10 @@ async def test_a_conversation_in_use_is_kept(journal: Journal, why: str) -> None
 async def test_a_mailbox_in_memory_lets_go_of_a_deleted_conversation(journal: Journal) -> None:
     await append(journal, "a")
     taken = await journal.activate(KEY, "me")
-    await journal.record(
-        KEY, epoch=taken.epoch, write=1, events=[b"sent"], promised=(), settled=(1,)
-    )
+    await journal.record(KEY, Write(taken.epoch, 1, (b"sent",), settled=(1,)))
     await journal.trim(KEY, NOW + 1)
     with pytest.raises(Fenced):
-        await journal.record(
-            KEY, epoch=taken.epoch, write=2, events=[b"x"], promised=(), settled=()
-        )
+        await journal.record(KEY, Write(taken.epoch, 2, (b"x",)))
 
 
 async def test_the_scripts_survive_a_redis_that_forgot_them(journal: Journal, redis: Redis) -> None:
@@ -112,14 +107,26 @@ async def test_the_scripts_survive_a_redis_that_forgot_them(journal: Journal, re
     assert (await append(journal, "b")).seq == 2
 
 
-async def test_read_open_begins_at_the_oldest_unanswered(journal: Journal) -> None:
-    assert await journal.read_open(KEY) == ()
+async def test_counters_are_those_of_the_last_event_and_pen(journal: Journal) -> None:
     for name in "ab":
         await append(journal, name)
     await answer(journal, 1)
-    assert [e.seq for e in await journal.read_open(KEY)] == [2, 3]
     assert await journal.counters(KEY) == (3, 1)
     assert await journal.counters(Key("acme", "unknown")) is None
+
+
+async def test_a_journal_of_a_release_without_a_memory_is_read_from_the_oldest_unanswered(
+    journal: Journal, redis: Redis
+) -> None:
+    for name in "ab":
+        await append(journal, name)
+    await answer(journal, 1)
+    await redis.hdel(redis_keys(KEY).meta, "memory", "memory_seq")
+    assert [e.seq for e in (await journal.replay(KEY)).entries] == [2, 3]
+    assert [e.seq for e in (await journal.activate(KEY, "me")).replay.entries] == [2, 3]
+    await journal.note(KEY, "n", b"note", at_ms=NOW, only="known")
+    await answer(journal, 2)
+    assert [e.seq for e in (await journal.replay(KEY)).entries] == [3, 4, 5]
 
 
 async def test_redis_away_is_retryable_and_doubtful(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_redis_that_refuses_the_password(tmp_path: Path, redis_6: str, given: 
     [
         ({"PORT": "many"}, ["PORT", "valid integer"]),
         ({"QUIET_WINDOW_S": "-1"}, ["QUIET_WINDOW_S", "greater than or equal to 0"]),
-        ({"QUIET_WINDOW_S": "40"}, ["longest_wait_s (30) is below quiet_window_s (40)"]),
+        ({"QUIET_WINDOW_S": "40"}, ["LONGEST_WAIT_S (30) is below QUIET_WINDOW_S (40)"]),
         ({"PLACEMENT": "anywhere"}, ["PLACEMENT", "'shared' or 'dedicated'"]),
         ({"COMPANY_ID": "A B"}, ["COMPANY_ID"]),
         ({"CHATWOOT_BASE_URL": "http://chat.example"}, ["set CHATWOOT_API_KEY, ACCOUNT_ID too"]),
@@ -99,8 +99,11 @@ def test_a_wrong_setting(tmp_path: Path, environment: dict[str, str], says: list
         ("[companies", "is not TOML"),
         ("", "companies: Field required"),
         ("[companies.acme]\nquiet = 1", "companies.acme.quiet: Extra inputs are not permitted"),
-        ("[companies.acme]\nquiet_window_s = 60", "companies.acme: longest_wait_s (30) is below"),
+        ("[companies.acme]\nquiet_window_s = 60", "companies.acme.longest_wait_s (30) is below"),
         ("[companies.acme.chatwoot]\naccount_id = 1", "companies.acme.chatwoot.base_url"),
+        ('[companies.acme]\ntime_zone = "Mars/Olympus"', "companies.acme.time_zone"),
+        ('[companies.acme]\nresponder = "nowhere:answer"', "companies.acme.responder"),
+        ('[companies.acme]\nprompt = "Hello {{ custommer }}"', "companies.acme.prompt"),
     ],
 )
 def test_a_wrong_companies_file(tmp_path: Path, text: str, says: str) -> None:

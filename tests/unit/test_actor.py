@@ -6,10 +6,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from actors.channels.message import Attachment, FromPerson, Message, Seen, Standing
 from actors.conversation.actor import ConversationActor
 from actors.conversation.events import (
+    HandedOver,
+    LeftUnanswered,
+    MessageAmended,
+    PartSent,
+    PersonReplied,
     ReplyCommitted,
     ReplySent,
+    ReplyWithheld,
+    Resumed,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -20,6 +28,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.pace import Pace
 from actors.errors import Fenced, Permanent, Retryable
+from actors.journal.keys import SLOTS
 from tests.fakes import KEY, World, away, settle
 
 
@@ -243,7 +252,7 @@ async def test_typing_is_shown_once_a_window_and_its_failure_disturbs_nothing() 
         await world.clock.advance(2)
         actor.deliver(*await world.write("two"))
         await world.clock.advance(14)
-    assert world.channel.calls == ["typing on", "send", "typing off"]
+    assert world.channel.calls == ["typing on", "look", "send", "typing off"]
 
 
 async def test_redis_away_delays_and_loses_nothing() -> None:
@@ -365,3 +374,269 @@ async def test_other_messages_begin_the_count_of_dead_processes_anew() -> None:
         await world.clock.advance(5)
     assert happened(world, SetAside) == []
     assert len(world.channel.posted) == 1
+
+
+async def test_typing_is_renewed_before_it_expires_while_the_turn_runs() -> None:
+    world = World()
+    world.model.delay_s = 45
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(60)
+    calls = [call for call in world.channel.calls if call.startswith("typing")]
+    assert calls == ["typing on"] * 3 + ["typing off"]
+
+
+# Drafting early.
+
+
+async def test_an_early_draft_answers_at_the_end_of_the_window() -> None:
+    world = World()
+    world.model.delay_s, world.lead.ms = 4.0, 4_500
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(9.9)
+        assert actor.glance().reason.startswith("a draft is ready")
+        assert world.channel.posted == [], "nobody is cut off while the window is open"
+        await world.clock.advance(0.1)
+        assert len(world.channel.posted) == 1
+    assert world.lead.latencies_ms == [4_000]
+
+
+async def test_an_early_draft_that_a_message_makes_stale_is_counted_as_wasted() -> None:
+    world = World()
+    world.model.delay_s, world.lead.ms = 1.0, 4_500
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(8)
+        actor.deliver(*await world.write("two"))
+        await world.clock.advance(11)
+    assert [reply.text for reply in world.channel.posted] == ["re: one two"]
+    superseded = [
+        event
+        for event in map(decode, world.journal.raw_events())
+        if isinstance(event, TurnSuperseded)
+    ]
+    assert [(event.early, event.tokens_wasted) for event in superseded] == [(True, 12)]
+
+
+# People first.
+
+
+def from_person(world: World, name: str = "Eva") -> PersonReplied:
+    return PersonReplied(
+        at_ms=world.clock.now_ms(), person=FromPerson("900", "I am on it", "user", name)
+    )
+
+
+async def test_a_persons_answer_cancels_the_draft_and_stays_as_context() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(11)
+        assert world.model.running == 1
+        actor.deliver(*await world.note(from_person(world)))
+        await settle()
+        assert world.model.running == 0, "the model call is cancelled at once"
+        assert task.done()
+        assert (actor.glance().phase, actor.glance().reason) == ("silent", "Eva answered")
+    assert world.channel.posted == []
+    left = decode(world.journal.raw_events()[-1])
+    assert isinstance(left, LeftUnanswered)
+    assert (left.seqs, left.reason, left.turn) == ((1,), "Eva answered", "acme:321:1")
+    assert await world.journal.unanswered(range(SLOTS), world.clock.now_ms()) == []
+    resumed = Resumed(at_ms=world.clock.now_ms(), by="api")
+    actor.deliver(*await world.note(resumed))
+    actor.deliver(*await world.write("two"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert [reply.text for reply in world.channel.posted] == ["re: two"]
+    history = world.model.prompts[-1].history
+    assert [(line.role, line.text) for line in history] == [
+        ("user", "one"),
+        ("assistant", "I am on it"),
+    ]
+
+
+async def test_a_takeover_outlives_the_mailbox() -> None:
+    """What silenced the bot is remembered also where nothing was unanswered."""
+    world = World()
+    await world.write("one")
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(13)
+    await world.note(from_person(world))
+    await world.write("two")
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(30)
+    await world.write("three")
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(30)
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    assert happened(world, LeftUnanswered) == ["LeftUnanswered"] * 2
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (Seen(Standing("open", "user")), "the conversation is assigned to a person"),
+        (Seen(Standing("resolved")), "the status is resolved"),
+        (Seen(Standing("pending"), FromPerson("950", "hi", "phone app")), "a person answered on"),
+        (Seen(Standing("pending", blocked=True)), "the contact is blocked"),
+        (Seen(Standing("pending", can_reply=False)), "the channel takes no reply now"),
+    ],
+)
+async def test_the_channel_is_looked_at_right_before_sending(seen: Seen, reason: str) -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one", standing=Standing("pending")))
+    async with running(actor) as task:
+        await world.clock.advance(11)
+        world.channel.seen = seen  # no webhook tells of it
+        await world.clock.advance(2)
+        assert task.done()
+    assert world.channel.posted == []
+    withheld = decode(world.journal.raw_events()[-1])
+    assert isinstance(withheld, ReplyWithheld)
+    assert withheld.reason.startswith(reason)
+    assert await world.journal.unanswered(range(SLOTS), world.clock.now_ms()) == []
+
+
+async def test_a_look_that_fails_is_tried_again_like_a_send() -> None:
+    world = World()
+    world.channel.faults["look"] = [Retryable("no connection")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(16)
+    assert len(world.channel.posted) == 1
+
+
+async def test_a_person_who_answers_between_two_parts_gets_the_word() -> None:
+    world = World(part_chars=200)
+    text = "\n\n".join(letter * 150 for letter in "abc")
+    actor = ConversationActor(KEY, world.ports)
+
+    def interrupt(call: str) -> None:
+        if call == "sent" and len(world.channel.posted) == 1:
+            world.channel.seen = Seen(Standing("open", "user"))
+
+    world.channel.interrupt = interrupt
+    actor.deliver(*await world.write(text))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert len(world.channel.posted) == 1
+    withheld = decode(world.journal.raw_events()[-1])
+    assert isinstance(withheld, ReplyWithheld)
+    assert withheld.parts_sent == 1
+
+
+# Replies.
+
+
+async def test_a_long_answer_is_sent_in_parts_each_under_its_own_id() -> None:
+    world = World(part_chars=200)
+    text = "\n\n".join(letter * 150 for letter in "abc")
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write(text))
+    async with running(actor):
+        await world.clock.advance(13)
+    posted = world.channel.posted
+    assert [reply.text[-1] for reply in posted] == ["a", "b", "c"]
+    assert len({reply.reply_id for reply in posted}) == 3
+    assert happened(world, PartSent, ReplySent) == ["PartSent", "PartSent", "ReplySent"]
+
+
+@pytest.mark.parametrize("died_after", [1, 2])
+async def test_parts_that_stand_there_are_not_sent_again_after_a_crash(died_after: int) -> None:
+    world = World(part_chars=200)
+    text = "\n\n".join(letter * 150 for letter in "abc")
+
+    def die(call: str) -> None:
+        if call == "sent" and len(world.channel.posted) == died_after:
+            world.channel.interrupt = lambda _: None
+            raise ZeroDivisionError("the process dies between the post and its record")
+
+    world.channel.interrupt = die
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write(text))
+    task = asyncio.create_task(actor.run())
+    await world.clock.advance(13)
+    with pytest.raises(ZeroDivisionError):
+        await task
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(30)
+    assert [reply.text[-1] for reply in world.channel.posted] == ["a", "b", "c"]
+
+
+async def test_the_model_passes_the_conversation_to_a_person() -> None:
+    world = World()
+    world.model.hand_over = "wants a refund"
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(13)
+        assert task.done()
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+    assert [note.text for note in world.channel.notes] == ["wants a refund"]
+    assert happened(world, PartSent, HandedOver) == ["PartSent", "HandedOver"]
+    actor.deliver(*await world.write("two"))
+    async with running(actor):
+        await world.clock.advance(30)
+    assert len(world.channel.posted) == 1, "the bot is silent now"
+    assert actor.glance().reason == "handed over to a person: wants a refund"
+
+
+async def test_a_hand_over_that_fails_is_tried_again() -> None:
+    world = World()
+    world.model.hand_over = "wants a refund"
+    world.channel.faults["hand over"] = [Retryable("503")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(30)
+        assert task.done()
+    assert len(world.channel.posted) == 1
+    assert happened(world, HandedOver) == ["HandedOver"]
+
+
+# Attachments.
+
+
+async def test_attachments_are_read_and_remembered() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    voice = Attachment("audio", "https://chatwoot.example/voice.ogg")
+    actor.deliver(*await world.write("", attachments=(voice,)))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert world.model.prompts[0].question == "[read: audio]"
+    actor.deliver(*await world.write("two"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert world.model.prompts[1].history[0].text == "[read: audio]"
+
+
+async def test_a_transcript_that_comes_later_takes_the_place_of_the_message() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("first words", "77"))
+    amended = MessageAmended(
+        at_ms=world.clock.now_ms(), message=Message("77", "better words", "chatwoot")
+    )
+    async with running(actor):
+        await world.clock.advance(3)
+        actor.deliver(*await world.note(amended))
+        await world.clock.advance(10)
+    assert [prompt.question for prompt in world.model.prompts] == ["better words"]
+
+
+async def test_what_happens_is_counted_once() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert [type(event).__name__ for event in world.tally.counted] == happened(world)

@@ -1,19 +1,26 @@
 """The rules of turn-taking: situation, time, expected decision."""
 
+from typing import Literal
+
 import msgspec
 import pytest
 
 from actors.channels.message import Message
+from actors.conversation.manners import Manners
+from actors.conversation.memory import Memory, Taken
 from actors.conversation.pace import Pace
 from actors.conversation.state import Open, Reply, State, Turn
 from actors.conversation.turns import (
     POISON_STARTS,
     READ_BACK_GRACE_MS,
     Commit,
+    Conduct,
     Decision,
     Drafted,
     DraftFailed,
     Drafting,
+    Leave,
+    PassOn,
     Promised,
     PutAside,
     Rest,
@@ -22,6 +29,7 @@ from actors.conversation.turns import (
     Start,
     Supersede,
     Wait,
+    Withhold,
     Work,
     after_send_failure,
     decide,
@@ -38,8 +46,14 @@ def messages(*arrivals_s: float, chars: int = 10) -> tuple[Open, ...]:
     )
 
 
-def at(seconds: float, state: State, work: Work = None, pace: Pace = PACE) -> Decision:
-    return decide(state, work, pace, round(seconds * 1_000), "acme:321")
+def at(
+    seconds: float,
+    state: State,
+    work: Work = None,
+    pace: Pace = PACE,
+    manners: Manners = Manners(),  # noqa: B008 -- a frozen value
+) -> Decision:
+    return decide(state, work, Conduct(pace, manners), round(seconds * 1_000), "acme:321")
 
 
 def drafted(*covers: int) -> Drafted:
@@ -48,6 +62,13 @@ def drafted(*covers: int) -> Drafted:
 
 def running(*covers: int, superseded: int = 0, starts: int = 1, failures: int = 0) -> Turn:
     return Turn(TURN, covers, starts, starts + failures, failures, superseded)
+
+
+def early(*covers: int, thrown_away: int = 0) -> Turn:
+    return Turn(TURN, covers, 1, 1, early=True, early_superseded=thrown_away)
+
+
+REPLY = Reply("r1", TURN, (1,), ("text",), "chatwoot", "101", tried_at_ms=20_000)
 
 
 def test_nothing_unanswered_is_rest() -> None:
@@ -107,7 +128,7 @@ def test_the_window_counts_all_that_wait_also_what_will_not_be_joined() -> None:
 def test_a_fresh_draft_is_awaited_then_promised() -> None:
     state = State(open=messages(0), turn=running(1))
     assert at(11, state, Drafting((1,))) == Wait("drafting", "the model is answering", None)
-    assert at(12, state, drafted(1)) == Commit(TURN, drafted(1))
+    assert at(12, state, drafted(1)) == Commit(TURN, drafted(1), "the customer was quiet for 10 s")
 
 
 @pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
@@ -117,20 +138,143 @@ def test_a_new_message_supersedes_a_draft(work: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turn", "pace", "now_s"),
+    ("turn", "pace", "now_s", "reason"),
     [
-        (running(1, superseded=3), PACE, 11),  # often enough
-        (running(1), Pace(on_new_message="queue"), 11),  # the company lets it finish
-        (running(1), PACE, 30),  # the longest wait is over
-        (running(1), Pace(largest_batch=1), 11),  # the batch is full
+        (running(1, superseded=3), PACE, 11, "the turn was superseded 3 times"),
+        (running(1), Pace(on_new_message="queue"), 11, "a message during a turn waits"),
+        (running(1), PACE, 30, "the first message has waited 30 s, the longest wait"),
     ],
 )
 def test_a_draft_that_may_not_be_superseded_is_finished(
-    turn: Turn, pace: Pace, now_s: float
+    turn: Turn, pace: Pace, now_s: float, reason: str
 ) -> None:
     state = State(open=messages(0, 11), turn=turn)
-    assert isinstance(at(now_s, state, Drafting((1,)), pace), Wait)
-    assert at(now_s, state, drafted(1), pace) == Commit(TURN, drafted(1))
+    waiting = at(now_s, state, Drafting((1,)), pace)
+    assert isinstance(waiting, Wait)
+    assert reason in waiting.reason
+    decision = at(now_s, state, drafted(1), pace)
+    assert isinstance(decision, Commit)
+    assert decision.draft == drafted(1)
+    assert decision.reason.startswith(reason)
+
+
+def test_a_full_batch_is_not_superseded() -> None:
+    full = Pace(largest_batch=1)
+    state = State(open=messages(0, 11), turn=running(1))
+    assert isinstance(at(11, state, Drafting((1,)), full), Wait)
+    assert isinstance(at(11, state, drafted(1), full), Commit)
+
+
+# Drafting early.
+
+EARLY = Pace(early_lead_ms=4_000)
+
+
+@pytest.mark.parametrize(
+    ("arrivals_s", "pace", "now_s", "starts"),
+    [
+        ((0,), EARLY, 5.9, False),
+        ((0,), EARLY, 6, True),  # 4 s before the window closes
+        ((0, 5), EARLY, 10.9, False),
+        ((0, 5), EARLY, 11, True),
+        ((0, 9, 18, 27), EARLY, 27, True),  # the longest wait closes it at 30 s
+        ((0,), Pace(early_lead_ms=60_000), 0, True),  # a model slower than the window
+        ((0,), PACE, 9.9, False),
+    ],
+)
+def test_an_early_draft_begins_by_the_models_latency(
+    *, arrivals_s: tuple[float, ...], pace: Pace, now_s: float, starts: bool
+) -> None:
+    decision = at(now_s, State(open=messages(*arrivals_s)), pace=pace)
+    assert isinstance(decision, Start) == starts
+    if isinstance(decision, Start):
+        assert decision.early
+        assert decision.reason.startswith("early: the window closes in")
+
+
+def test_the_wait_for_an_early_draft_wakes_before_the_window_closes() -> None:
+    decision = at(1, State(open=messages(0)), pace=EARLY)
+    assert isinstance(decision, Wait)
+    assert (decision.until_ms, decision.wake_ms) == (10_000, 6_000)
+
+
+def test_an_early_draft_is_promised_when_the_window_closes_not_before() -> None:
+    state = State(open=messages(0), turn=early(1))
+    waiting = at(8, state, drafted(1), EARLY)
+    assert isinstance(waiting, Wait)
+    assert (waiting.phase, waiting.until_ms) == ("window", 10_000)
+    assert isinstance(at(10, state, drafted(1), EARLY), Commit)
+    slow = at(10, state, Drafting((1,)), EARLY)
+    assert slow == Wait("drafting", "the model is answering", None)
+
+
+@pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
+@pytest.mark.parametrize("mode", ["supersede", "queue"])
+def test_a_message_in_the_window_throws_an_early_draft_away_whatever_the_policy(
+    work: Work, mode: Literal["supersede", "queue"]
+) -> None:
+    pace = msgspec.structs.replace(EARLY, on_new_message=mode)
+    state = State(open=messages(0, 8), turn=early(1))
+    assert at(8, state, work, pace) == Supersede(TURN, by=2, early=True)
+
+
+def test_a_message_after_the_window_meets_an_ordinary_draft() -> None:
+    state = State(open=messages(0, 11), turn=early(1))
+    assert at(11, state, Drafting((1,)), EARLY) == Supersede(TURN, by=2)
+    queue = msgspec.structs.replace(EARLY, on_new_message="queue")
+    assert isinstance(at(11, state, Drafting((1,)), queue), Wait)
+
+
+def test_after_two_early_drafts_the_window_is_waited_for() -> None:
+    spent = msgspec.structs.replace(early(1, thrown_away=2), starts=0)
+    state = State(open=messages(0, 8), turn=spent)
+    waiting = at(15, state, pace=EARLY)
+    assert isinstance(waiting, Wait)
+    assert waiting.wake_ms is None
+    assert isinstance(at(18, state, pace=EARLY), Start)
+
+
+# People first.
+
+TAKEN = State(open=messages(0), memory=Memory(taken=Taken(1_000, "Eva answered")))
+
+
+def test_what_waits_is_left_to_the_person_who_has_the_word() -> None:
+    assert at(1, TAKEN) == Leave((1,), "Eva answered")
+
+
+@pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
+def test_a_draft_is_cancelled_when_a_person_takes_over(work: Work) -> None:
+    state = msgspec.structs.replace(TAKEN, turn=running(1))
+    assert at(1, state, work) == Leave((1,), "Eva answered", TURN)
+
+
+def test_a_promised_reply_is_withheld_when_a_person_takes_over() -> None:
+    state = msgspec.structs.replace(TAKEN, open=(), reply=REPLY)
+    assert at(20, state, Promised("r1")) == Withhold(REPLY, "Eva answered")
+
+
+def test_a_reply_that_may_stand_there_is_looked_for_before_it_is_withheld() -> None:
+    state = msgspec.structs.replace(TAKEN, open=(), reply=REPLY)
+    assert at(29, state) == Send(REPLY, read_back=True, withhold="Eva answered")
+
+
+def test_the_bot_comes_back_after_the_companys_time() -> None:
+    after_an_hour = Manners(resume_after_ms=3_600_000)
+    assert isinstance(at(3_600, TAKEN, manners=after_an_hour), Leave)
+    assert isinstance(at(3_601, TAKEN, manners=after_an_hour), Start)
+
+
+# Parts and hand-over.
+
+
+def test_a_reply_in_parts_is_sent_part_by_part_and_handed_over_at_the_end() -> None:
+    reply = msgspec.structs.replace(REPLY, parts=("a", "b"), hand_over="wants a person")
+    assert at(20, State(reply=reply), Promised("r1")) == Send(reply, read_back=False)
+    all_sent = msgspec.structs.replace(reply, sent=2)
+    assert at(20, State(reply=all_sent), Promised("r1")) == PassOn(all_sent)
+    taken = State(reply=all_sent, memory=TAKEN.memory)
+    assert at(20, taken) == PassOn(all_sent), "it is done also when somebody was faster"
 
 
 def test_after_being_superseded_the_window_is_the_new_messages() -> None:
@@ -173,9 +317,6 @@ def test_a_turn_that_keeps_killing_its_process_is_set_aside() -> None:
     decision = at(11, thrice)
     assert isinstance(decision, PutAside)
     assert decision.seqs == (1,)
-
-
-REPLY = Reply("r1", (1,), "text", "chatwoot", "101", tried_at_ms=20_000)
 
 
 def test_what_is_promised_is_sent_before_anything_else() -> None:

@@ -1,0 +1,183 @@
+"""Brings a promised reply to its channel, part by part, and never over a person's word."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from actors.channels.message import Outgoing, Seen, Standing
+from actors.conversation import turns
+from actors.conversation.events import Event, PersonReplied, StandingSeen
+from actors.conversation.manners import silence
+from actors.conversation.pen import Pen
+from actors.conversation.ports import Channel, Persona, Ports
+from actors.conversation.state import Reply
+from actors.errors import Fenced, Permanent, Retryable
+from actors.journal.keys import Key
+from actors.telemetry import logger
+
+REPLY_IDS = uuid.UUID("5f0b1c0a-6f0e-5d2c-9a57-7c2f2d1a9e41")
+"""The namespace of reply ids: uuid5 of the conversation and the messages answered."""
+
+_log = logger("conversation")
+
+
+def reply_id(key: Key, answers: tuple[int, ...]) -> str:
+    """The id under which the answer to these messages is known to the channel: the same after a
+    crash, never that of another answer."""
+    return str(uuid.uuid5(REPLY_IDS, f"{key}:{','.join(map(str, sorted(answers)))}"))
+
+
+def part_id(reply: str, part: int | str) -> str:
+    """The id of one part of a reply; its first part has the reply's own."""
+    return reply if part == 0 else str(uuid.uuid5(REPLY_IDS, f"{reply}:{part}"))
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """The part stands in the channel; `found`: it did before."""
+
+    channel_message_id: str
+    found: bool
+
+
+class NotTaken(msgspec.Struct, frozen=True):
+    """The channel did not take it; it may pass. `doubtful`: it may stand there all the same."""
+
+    error: str
+    after_s: float | None
+    doubtful: bool
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The channel refused it for good."""
+
+    error: str
+
+
+class Silenced(msgspec.Struct, frozen=True):
+    """A person has the word, for this reason."""
+
+    reason: str
+
+
+Outcome = Stands | NotTaken | Refused | Silenced
+
+
+class _PersonHasTheWord(Exception):
+    """Raised between the check and the post."""
+
+
+class Courier:
+    """Posts the replies of one conversation."""
+
+    __slots__ = ("_key", "_listen", "_pen", "_ports", "_record")
+
+    def __init__(
+        self,
+        key: Key,
+        pen: Pen,
+        ports: Ports,
+        *,
+        listen: Callable[[], Awaitable[None]],
+        record: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        """`listen` takes in what was delivered meanwhile, `record` writes an event down."""
+        self._key = key
+        self._pen = pen
+        self._ports = ports
+        self._listen = listen
+        self._record = record
+
+    async def bring(self, send: turns.Send, persona: Persona) -> Outcome:
+        """Brings the next part. Raises errors.Fenced when another holds the pen."""
+        reply = send.reply
+        outgoing = self._outgoing(reply, part_id(reply.reply_id, reply.sent))
+        in_doubt = send.read_back
+        try:
+            channel = self._channel(persona, reply.channel)
+            if send.read_back and (found := await self._find(channel, outgoing)) is not None:
+                return Stands(found, found=True)
+            in_doubt = False
+            if send.withhold:
+                return Silenced(send.withhold)
+            sent = await channel.send(outgoing, lambda: self._check(channel, outgoing, persona))
+        except _PersonHasTheWord as silenced:
+            return Silenced(str(silenced))
+        except Retryable as error:
+            return NotTaken(str(error), error.after_s, in_doubt or error.doubtful)
+        except Fenced:
+            raise
+        except Permanent as error:
+            return Refused(str(error))
+        return Stands(sent, found=False)
+
+    async def hand_over(self, reply: Reply, persona: Persona) -> NotTaken | Refused | None:
+        """Passes the conversation to a person; None if that is done."""
+        note = msgspec.structs.replace(
+            self._outgoing(reply, part_id(reply.reply_id, "hand-over")), text=reply.hand_over
+        )
+        await self._pen.check()
+        try:
+            await self._channel(persona, reply.channel).hand_over(note)
+        except Retryable as error:
+            return NotTaken(str(error), error.after_s, doubtful=False)
+        except Permanent as error:
+            return Refused(str(error))
+        return None
+
+    def _outgoing(self, reply: Reply, named: str) -> Outgoing:
+        text = reply.parts[reply.sent] if reply.sent < len(reply.parts) else ""
+        return Outgoing(self._key.conversation_id, named, text, reply.after_message_id)
+
+    async def _check(self, channel: Channel, outgoing: Outgoing, persona: Persona) -> None:
+        """Right before the post: whose word is it, and who holds the pen?"""
+        await self._listen()
+        self._be_silent_if_asked(persona)
+        seen = await channel.look(outgoing.conversation_id, outgoing.after_message_id)
+        if seen is not None:
+            await self._note(seen)
+            self._be_silent_if_asked(persona)
+        await self._pen.check()
+
+    def _be_silent_if_asked(self, persona: Persona) -> None:
+        now_ms = self._ports.clock.now_ms()
+        silent = silence(self._pen.state.memory, persona.manners, now_ms)
+        if silent is not None:
+            raise _PersonHasTheWord(silent.reason)
+
+    async def _note(self, seen: Seen) -> None:
+        """Writes down what no webhook has told yet."""
+        now_ms = self._ports.clock.now_ms()
+        if _differ(self._pen.state.memory.standing, seen.standing):
+            await self._record(
+                StandingSeen(at_ms=now_ms, standing=seen.standing, how="before sending")
+            )
+        if seen.person is not None:
+            await self._record(PersonReplied(at_ms=now_ms, person=seen.person))
+
+    async def _find(self, channel: Channel, outgoing: Outgoing) -> str | None:
+        """The channel's id of the part if it already stands there.
+
+        A channel that cannot be read back leaves the choice between a loss and a double; a customer
+        without an answer is the worse of the two.
+        """
+        try:
+            return await channel.find(outgoing)
+        except Permanent as error:
+            _log.warning("conversation %s: sent without a look: %s", self._key, error)
+            return None
+
+    def _channel(self, persona: Persona, name: str) -> Channel:
+        try:
+            return persona.channels[name]
+        except KeyError:
+            raise Permanent(
+                f"company {self._key.company_id} has no channel {name!r} any more"
+            ) from None
+
+
+def _differ(known: Standing, seen: Standing) -> bool:
+    """Whether the channel says something else than is known, apart from when."""
+    return msgspec.structs.replace(known, changed_ms=0) != msgspec.structs.replace(
+        seen, changed_ms=0
+    )

@@ -1,0 +1,184 @@
+"""Folds a conversation's events into what outlives its turns: who has the word, the rhythm.
+
+It is written along with every record, so that taking up a conversation need not read its whole
+journal: only what came after `seq`, and what is unanswered.
+"""
+
+import msgspec
+
+from actors.channels.message import Standing
+from actors.conversation.events import (
+    CustomerTyping,
+    Event,
+    HandedOver,
+    LeftUnanswered,
+    MessageReceived,
+    PartSent,
+    Paused,
+    PersonReplied,
+    ReplyCommitted,
+    ReplySent,
+    Resumed,
+    SetAside,
+    StandingSeen,
+    TurnStarted,
+    Unknown,
+)
+
+INTERVALS_MAX = 24
+"""Intervals remembered of a customer: the newest."""
+
+THOUGHTS_MAX = 12
+"""Thoughts whose number of messages is remembered: the newest."""
+
+ANSWERS_MAX = 5
+"""Answers whose time is remembered: the newest."""
+
+THOUGHT_MS = 30_000
+"""A message that comes later than this after the one before begins a thought of its own."""
+
+CUT_IN_MS = 5_000
+"""A message that comes so soon after our reply was being written before it: we cut in."""
+
+CHARS_PER_S_MAX = 15
+"""Nobody writes faster, not even by dictating (about 150 words a minute; phones are typed on at 36
+on average, Palin et al. 2019): a text that must have been begun before our reply was cut in on."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Somebody made the bot silent by hand; `until_ms` None: until somebody resumes it."""
+
+    reason: str
+    until_ms: int | None = None
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A person took the conversation over at `at_ms`; `reason` says by what."""
+
+    at_ms: int
+    reason: str
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """How the customer writes: the intervals between messages of one thought, newest last.
+
+    `thoughts`: how many messages each of the completed thoughts had, newest last; `thought`: how
+    many the present one has so far.
+    """
+
+    intervals_ms: tuple[int, ...] = ()
+    last_ms: int = 0
+    replied_ms: int = 0
+    thoughts: tuple[int, ...] = ()
+    thought: int = 0
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What is remembered of a conversation beside what is unanswered. `seq`: the last event in it.
+
+    `begun`: the first message had its outcome. `typing_ms`: since when the customer types, 0: they
+    do not; `typed_ms`: when they last typed. `asked_ms`: when the model was asked after a window had
+    closed, 0: it is not being asked so; `answers_ms`: how long it took, newest last.
+    """
+
+    seq: int = 0
+    standing: Standing = Standing()
+    taken: Taken | None = None
+    pause: Pause | None = None
+    rhythm: Rhythm = Rhythm()
+    begun: bool = False
+    typing_ms: int = 0
+    typed_ms: int = 0
+    asked_ms: int = 0
+    answers_ms: tuple[int, ...] = ()
+
+
+def interval_ms(rhythm: Rhythm, at_ms: int, chars: int = 0) -> int | None:
+    """The interval that a message of so many characters ends, or None if it begins a thought."""
+    passed_ms = at_ms - rhythm.last_ms
+    if not rhythm.last_ms or passed_ms > THOUGHT_MS or passed_ms < 0:
+        return None
+    answered = rhythm.replied_ms >= rhythm.last_ms
+    written_ms = max(CUT_IN_MS, chars * 1_000 // CHARS_PER_S_MAX)
+    if answered and at_ms - rhythm.replied_ms > written_ms:
+        return None
+    return passed_ms
+
+
+def _heard(rhythm: Rhythm, at_ms: int, chars: int) -> Rhythm:
+    passed_ms = interval_ms(rhythm, at_ms, chars)
+    if passed_ms is None:
+        ended = (rhythm.thought,) if rhythm.thought else ()
+        thoughts = (*rhythm.thoughts, *ended)[-THOUGHTS_MAX:]
+        return msgspec.structs.replace(
+            rhythm, thoughts=thoughts, thought=1, last_ms=max(rhythm.last_ms, at_ms)
+        )
+    return msgspec.structs.replace(
+        rhythm,
+        intervals_ms=(*rhythm.intervals_ms, passed_ms)[-INTERVALS_MAX:],
+        thought=rhythm.thought + 1,
+        last_ms=at_ms,
+    )
+
+
+def _answered(memory: Memory, at_ms: int) -> Memory:
+    if not memory.asked_ms:
+        return memory
+    answers_ms = (*memory.answers_ms, at_ms - memory.asked_ms)[-ANSWERS_MAX:]
+    return msgspec.structs.replace(memory, answers_ms=answers_ms)
+
+
+def _stand(memory: Memory, standing: Standing, at_ms: int) -> Memory:
+    """The memory after a report of the channel; an older report than the last changes nothing."""
+    before = memory.standing
+    if standing.changed_ms and standing.changed_ms < before.changed_ms:
+        return memory
+    taken = memory.taken
+    if before.status and standing.status and standing.status != before.status:
+        if standing.status == "open" and before.status == "pending":
+            taken = taken or Taken(at_ms, "a person opened the conversation")
+        else:
+            # Back to the bot, or a conversation that had ended and begins anew.
+            taken = None
+    return msgspec.structs.replace(memory, standing=standing, taken=taken)
+
+
+def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
+    """The memory after the event with this sequence number."""
+    if seq <= memory.seq:
+        return memory
+    memory = msgspec.structs.replace(memory, seq=seq)
+    match event:
+        case MessageReceived(at_ms=at_ms, message=message):
+            if message.standing is not None:
+                memory = _stand(memory, message.standing, at_ms)
+            rhythm = _heard(memory.rhythm, at_ms, len(message.text))
+            return msgspec.structs.replace(memory, rhythm=rhythm, typing_ms=0, typed_ms=0)
+        case CustomerTyping(at_ms=at_ms, on=on):
+            return msgspec.structs.replace(memory, typing_ms=at_ms if on else 0, typed_ms=at_ms)
+        case StandingSeen(at_ms=at_ms, standing=standing):
+            return _stand(memory, standing, at_ms)
+        case PersonReplied(at_ms=at_ms, person=person):
+            who = person.name or "a person"
+            where = " on the phone" if person.how == "phone app" else ""
+            taken = Taken(at_ms, f"{who} answered{where}")
+            return msgspec.structs.replace(memory, taken=taken)
+        case HandedOver(at_ms=at_ms, reason=reason):
+            return msgspec.structs.replace(
+                memory, taken=Taken(at_ms, f"handed over to a person: {reason}"), begun=True
+            )
+        case Paused(reason=reason, until_ms=until_ms):
+            return msgspec.structs.replace(memory, pause=Pause(reason, until_ms))
+        case Resumed():
+            return msgspec.structs.replace(memory, pause=None, taken=None)
+        case ReplySent(at_ms=at_ms) | PartSent(at_ms=at_ms):
+            rhythm = msgspec.structs.replace(memory.rhythm, replied_ms=at_ms)
+            return msgspec.structs.replace(memory, rhythm=rhythm)
+        case TurnStarted(at_ms=at_ms, early=early):
+            return msgspec.structs.replace(memory, asked_ms=0 if early else at_ms)
+        case ReplyCommitted(at_ms=at_ms):
+            return msgspec.structs.replace(_answered(memory, at_ms), begun=True, asked_ms=0)
+        case LeftUnanswered() | SetAside():
+            return msgspec.structs.replace(memory, begun=True, asked_ms=0)
+        case _:
+            return memory

@@ -1,0 +1,153 @@
+"""Makes the events that record what was decided and done."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from actors.channels.message import Message, provider_order
+from actors.conversation import turns
+from actors.conversation.events import (
+    Event,
+    HandedOver,
+    LeftUnanswered,
+    PartSent,
+    ReplyCommitted,
+    ReplySent,
+    ReplyWithheld,
+    SendFailed,
+    SetAside,
+    TurnFailed,
+    TurnStarted,
+    TurnSuperseded,
+)
+from actors.conversation.parts import split
+from actors.conversation.state import Reply, State
+
+Recordable = (
+    turns.Start
+    | turns.Supersede
+    | turns.Leave
+    | turns.RetryTurn
+    | turns.PassOn
+    | turns.Withhold
+    | turns.PutAside
+)
+"""Decisions whose event says nothing more than they do."""
+
+
+def of(decision: Recordable, now_ms: int, *, tokens_wasted: int = 0) -> Event:
+    """The event of a decision. `tokens_wasted`: the cost of the draft that is thrown away by it."""
+    match decision:
+        case turns.Start():
+            return _started(decision, now_ms)
+        case turns.Supersede(turn_id=turn, by=by, early=early):
+            return TurnSuperseded(
+                at_ms=now_ms, turn=turn, by=by, early=early, tokens_wasted=tokens_wasted
+            )
+        case turns.Leave(seqs=seqs, reason=reason, turn_id=turn):
+            return LeftUnanswered(
+                at_ms=now_ms, seqs=seqs, reason=reason, turn=turn, tokens_wasted=tokens_wasted
+            )
+        case turns.RetryTurn(turn_id=turn, attempt=attempt, error=error, retry_at_ms=then_ms):
+            return TurnFailed(
+                at_ms=now_ms, turn=turn, attempt=attempt, error=error, retry_at_ms=then_ms
+            )
+        case turns.PassOn(reply=reply):
+            return HandedOver(
+                at_ms=now_ms,
+                reply_id=reply.reply_id,
+                answers=reply.answers,
+                reason=reply.hand_over,
+            )
+        case turns.Withhold(reply=reply, reason=reason):
+            return ReplyWithheld(
+                at_ms=now_ms,
+                reply_id=reply.reply_id,
+                answers=reply.answers,
+                reason=reason,
+                parts_sent=reply.sent,
+            )
+        case turns.PutAside(seqs=seqs, reason=reason, error=error, attempts=attempts):
+            return SetAside(at_ms=now_ms, seqs=seqs, reason=reason, error=error, attempts=attempts)
+
+
+def _started(start: turns.Start, now_ms: int) -> TurnStarted:
+    return TurnStarted(
+        at_ms=now_ms,
+        turn=start.turn_id,
+        covers=start.batch.seqs,
+        attempt=start.attempt,
+        reason=start.reason,
+        how=start.batch.how,
+        join_reason=start.batch.reason,
+        early=start.early,
+        window_ms=start.closing.window.length_ms,
+        window_reason=start.closing.window.reason,
+    )
+
+
+def newest_id(messages: Sequence[Message]) -> str:
+    """The provider's id of the newest of these messages."""
+    return messages[provider_order([message.message_id for message in messages])[-1]].message_id
+
+
+def committed(
+    state: State, commit: turns.Commit, named: str, part_chars: int, now_ms: int
+) -> ReplyCommitted:
+    """The event of a promise, under the id `named`, in parts of at most `part_chars` characters."""
+    draft = commit.draft
+    batch = [entry.message for entry in state.open if entry.seq in draft.covers]
+    parts = split(draft.text, part_chars)
+    return ReplyCommitted(
+        at_ms=now_ms,
+        reply_id=named,
+        turn=commit.turn_id,
+        answers=tuple(sorted(draft.covers)),
+        text=draft.text,
+        channel=batch[-1].channel,
+        after_message_id=newest_id(batch),
+        model=draft.model,
+        tokens_in=draft.tokens_in,
+        tokens_out=draft.tokens_out,
+        parts=parts if len(parts) > 1 else (),
+        hand_over=draft.hand_over,
+        reason=commit.reason,
+        read=draft.read,
+        tools=draft.tools,
+    )
+
+
+def send_failed(
+    reply: Reply, error: str, retry_at_ms: int, now_ms: int, *, doubtful: bool
+) -> SendFailed:
+    """The event of a part that the channel did not take."""
+    return SendFailed(
+        at_ms=now_ms,
+        reply_id=reply.reply_id,
+        attempt=reply.failures + 1,
+        error=error,
+        doubtful=doubtful,
+        retry_at_ms=retry_at_ms,
+    )
+
+
+def sent(
+    reply: Reply, channel_message_id: str, now_ms: int, *, found: bool = False
+) -> PartSent | ReplySent:
+    """The event of a part that stands in the channel: the last one ends the reply, unless the
+    conversation is still to be handed over. `found`: it stood there before."""
+    how: Literal["sent", "read back"] = "read back" if found else "sent"
+    if reply.sent + 1 < len(reply.parts) or reply.hand_over:
+        return PartSent(
+            at_ms=now_ms,
+            reply_id=reply.reply_id,
+            part=reply.sent,
+            channel_message_id=channel_message_id,
+            how=how,
+        )
+    return ReplySent(
+        at_ms=now_ms,
+        reply_id=reply.reply_id,
+        answers=reply.answers,
+        channel_message_id=channel_message_id,
+        how=how,
+    )
