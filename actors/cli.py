@@ -1,16 +1,31 @@
-"""The command line: `turnwise run` starts everything, `turnwise show` tells what happened."""
+"""The command line: run everything, show what happened, replay it under another pace, tune it."""
 
 import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from actors.errors import Misconfigured, Retryable
+from actors.errors import Misconfigured, Permanent, Retryable
 from actors.settings import read_settings
+
+if TYPE_CHECKING:
+    from actors.wiring import Parts
+
+T = TypeVar("T")
+Seconds = Annotated[float | None, typer.Option(min=0, max=3_600)]
+
+
+class OnNewMessage(Enum):
+    """What a message during a turn does."""
+
+    supersede = "supersede"
+    queue = "queue"
+
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -20,7 +35,7 @@ def exit_if_misconfigured() -> Iterator[None]:
     """One sentence and exit code 1 for what the operator can put right."""
     try:
         yield
-    except (Misconfigured, Retryable) as error:
+    except (Permanent, Retryable) as error:
         print(f"turnwise: {error}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
 
@@ -46,20 +61,81 @@ def show(
     count: Annotated[int, typer.Option(min=1, max=500, help="events from the end")] = 50,
 ) -> None:
     """Print the end of a conversation's journal, one JSON object a line (REDIS_URL says where)."""
-    from actors import wiring
     from actors.journal.keys import Key
     from actors.web.views import event_view
 
-    async def lines() -> list[str]:
-        parts = wiring.build(read_settings())
+    async def lines(parts: "Parts") -> list[str]:
         entries = await parts.journal.read_last(Key(company, conversation), count)
-        await parts.redis.aclose()
         return [json.dumps(event_view(entry), ensure_ascii=False) for entry in entries]
 
     with exit_if_misconfigured():
-        if not read_settings().redis_url.get_secret_value():
-            raise Misconfigured("REDIS_URL is not set; `. .turnwise/env` sets it for a local run")
-        print("\n".join(asyncio.run(lines())))
+        print("\n".join(_with_parts(lines)))
+
+
+@app.command(name="replay")
+def replay_command(  # noqa: PLR0913 -- one option for each behaviour of a pace
+    conversation: Annotated[str, typer.Argument(help="as company:conversation, acme:321")],
+    quiet_window: Seconds = None,
+    first_window: Seconds = None,
+    longest_wait: Seconds = None,
+    max_batch: Annotated[int | None, typer.Option(min=1, max=100)] = None,
+    join_max_avg_chars: Annotated[int | None, typer.Option(min=1)] = None,
+    on_new_message: Annotated[
+        OnNewMessage | None, typer.Option(help="a message during the answer")
+    ] = None,
+    supersede_max: Annotated[int | None, typer.Option(min=0, max=10)] = None,
+    learned: Annotated[
+        bool | None, typer.Option(help="the window follows the customer's own rhythm")
+    ] = None,
+    window_min: Seconds = None,
+    window_max: Seconds = None,
+    early_lead: Seconds = None,
+    model_takes: Seconds = None,
+) -> None:
+    """Replay a recorded conversation under another pace and print both timelines (seconds)."""
+    from rich.console import Console
+
+    from actors.journal.keys import Key
+    from actors.replaying import Change, printed, replayed
+
+    changes: dict[str, Change] = {
+        "quiet_window_ms": _ms(quiet_window),
+        "first_window_ms": _ms(first_window),
+        "longest_wait_ms": _ms(longest_wait),
+        "largest_batch": max_batch,
+        "join_max_avg_chars": join_max_avg_chars,
+        "on_new_message": on_new_message.value if on_new_message else None,
+        "supersede_max": supersede_max,
+        "learned": learned,
+        "window_min_ms": _ms(window_min),
+        "window_max_ms": _ms(window_max),
+        "early_lead_ms": _ms(early_lead),
+    }
+    with exit_if_misconfigured():
+        key = Key.parse(conversation)
+        found = _with_parts(lambda parts: replayed(parts, key, changes, _ms(model_takes)))
+        printed(found, Console())
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1_000)
+
+
+def _with_parts(work: "Callable[[Parts], Awaitable[T]]") -> T:
+    """Does something with Redis and the companies as they are now."""
+    from actors import wiring
+
+    async def done() -> T:
+        parts = wiring.build(read_settings())
+        try:
+            await parts.directory.refresh(parts.redis)
+            return await work(parts)
+        finally:
+            await parts.redis.aclose()
+
+    if not read_settings().redis_url.get_secret_value():
+        raise Misconfigured("REDIS_URL is not set; `. .turnwise/env` sets it for a local run")
+    return asyncio.run(done())
 
 
 def main() -> None:

@@ -88,8 +88,7 @@ def redis_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture(scope="session")
-def peers() -> Iterator[str]:
+def served_peers() -> Iterator[str]:
     """A Chatwoot and a model on loopback; the address of both."""
     (port,) = free_ports(1)
     process = subprocess.Popen([sys.executable, "-m", "tests.peers", str(port)])
@@ -98,6 +97,12 @@ def peers() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         ended(process)
+
+
+@pytest.fixture(scope="session")
+def peers() -> Iterator[str]:
+    """The other sides of the shared service."""
+    yield from served_peers()
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ class FileServer:
             for path, reply in replies.items()
         }
         self.asked: list[str] = []
+        self.was_asked = asyncio.Event()
         self.names: list[str | None] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,6 +94,7 @@ class FileServer:
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                self.was_asked.set()
                 replies = self.replies.get(self.paths()[-1], [answer(b"", 404)])
                 await (replies.pop(0) if len(replies) > 1 else replies[0])(writer)
                 await writer.drain()

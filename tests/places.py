@@ -47,9 +47,25 @@ api_key = "a-test-key"
 [companies.broken]
 longest_wait_s = 1
 
+[companies.desk]
+api_token = "{token}"
+quiet_window_s = 3
+longest_wait_s = 10
+
 [companies.walkin]
 webchat = true
 quiet_window_s = 2
+
+[companies.eager]
+webchat = true
+webchat_agent = true
+quiet_window_s = 4
+longest_wait_s = 20
+learned_pace = true
+window_min_s = 4
+window_max_s = 5
+draft_early = true
+reply_part_chars = 200
 """
 
 

@@ -100,7 +100,7 @@ class Courier:
             in_doubt = False
             if send.withhold:
                 return Silenced(send.withhold)
-            sent = await channel.send(outgoing, lambda: self._check(channel, outgoing, persona))
+            sent = await channel.send(outgoing, lambda: self._check(channel, reply, persona))
         except _PersonHasTheWord as silenced:
             return Silenced(str(silenced))
         except Retryable as error:
@@ -129,11 +129,12 @@ class Courier:
         text = reply.parts[reply.sent] if reply.sent < len(reply.parts) else ""
         return Outgoing(self._key.conversation_id, named, text, reply.after_message_id)
 
-    async def _check(self, channel: Channel, outgoing: Outgoing, persona: Persona) -> None:
+    async def _check(self, channel: Channel, reply: Reply, persona: Persona) -> None:
         """Right before the post: whose word is it, and who holds the pen?"""
         await self._listen()
         self._be_silent_if_asked(persona)
-        seen = await channel.look(outgoing.conversation_id, outgoing.after_message_id)
+        # Since the first message that it answers: a person may have answered between two of them.
+        seen = await channel.look(self._key.conversation_id, reply.first_message_id)
         if seen is not None:
             await self._note(seen)
             self._be_silent_if_asked(persona)

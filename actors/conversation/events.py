@@ -134,7 +134,8 @@ class ReplyCommitted(_Event, frozen=True, tag="reply_committed"):
     """The answer to the messages `answers` is promised, under an id derived from them.
 
     `parts`: the texts in which it is sent, none for the whole at once; `hand_over`: the reason for
-    which the conversation goes to a person after it; `reason` says why now.
+    which the conversation goes to a person after it; `reason` says why now. The provider's ids of
+    the newest and the first message that it answers are `after_message_id` and `first_message_id`.
     """
 
     reply_id: str
@@ -147,6 +148,7 @@ class ReplyCommitted(_Event, frozen=True, tag="reply_committed"):
     tokens_in: int = 0
     tokens_out: int = 0
     parts: tuple[str, ...] = ()
+    first_message_id: str = ""
     hand_over: str = ""
     reason: str = ""
     read: tuple[Read, ...] = ()

@@ -85,9 +85,10 @@ def _started(start: turns.Start, now_ms: int) -> TurnStarted:
     )
 
 
-def newest_id(messages: Sequence[Message]) -> str:
-    """The provider's id of the newest of these messages."""
-    return messages[provider_order([message.message_id for message in messages])[-1]].message_id
+def _in_order(messages: Sequence[Message]) -> list[str]:
+    """The provider's ids of these messages, oldest first."""
+    ids = [message.message_id for message in messages]
+    return [ids[place] for place in provider_order(ids)]
 
 
 def committed(
@@ -104,7 +105,8 @@ def committed(
         answers=tuple(sorted(draft.covers)),
         text=draft.text,
         channel=batch[-1].channel,
-        after_message_id=newest_id(batch),
+        after_message_id=_in_order(batch)[-1],
+        first_message_id=_in_order(batch)[0],
         model=draft.model,
         tokens_in=draft.tokens_in,
         tokens_out=draft.tokens_out,

@@ -67,6 +67,7 @@ class Reply(msgspec.Struct, frozen=True):
     channel: str
     after_message_id: str
     tried_at_ms: int
+    first_message_id: str = ""
     hand_over: str = ""
     sent: int = 0
     failures: int = 0
@@ -137,6 +138,7 @@ def _promised(state: State, event: ReplyCommitted) -> Reply:
         channel=event.channel,
         after_message_id=event.after_message_id,
         tried_at_ms=event.at_ms,
+        first_message_id=event.first_message_id or event.after_message_id,
         hand_over=event.hand_over,
         first_ms=min(arrivals_ms, default=event.at_ms),
         last_ms=max(arrivals_ms, default=event.at_ms),

@@ -59,6 +59,9 @@ STRETCH: dict[Shape, float] = {
 }
 
 
+MAY_WRITE_MORE = "the customer may be writing more"
+
+
 class Window(msgspec.Struct, frozen=True):
     """How long the customer must be quiet now, and why, in one sentence for the operator."""
 
@@ -170,7 +173,8 @@ def closes(open_: Sequence[Open], memory: Memory, pace: Pace, now_ms: int) -> Cl
     if at_ms > longest_ms:
         at_ms = longest_ms
         was = f"the first message has waited {pace.longest_wait_ms / 1_000:g} s, the longest wait"
-        waits = "the customer keeps writing, up to the longest wait"
+        doing = "the customer keeps writing" if waits == MAY_WRITE_MORE else waits
+        waits = f"{doing}, up to the longest wait"
     return Closing(now_ms >= at_ms, at_ms, was if now_ms >= at_ms else waits, window)
 
 
@@ -186,4 +190,4 @@ def _quiet(window: Window, last_ms: int, memory: Memory) -> tuple[int, str, str]
     elif memory.typed_ms > last_ms:
         was = f"the customer stopped typing and was {quiet}"
         return memory.typed_ms + window.length_ms, was, "the customer was typing just now"
-    return quiet_ms, f"the customer was {quiet}", "the customer may be writing more"
+    return quiet_ms, f"the customer was {quiet}", MAY_WRITE_MORE

@@ -130,7 +130,9 @@ class Attachments:
             return Reading(unread(f"it is over {spoken_size(most)}", named(family)))
         match family:
             case "picture":
-                return Reading(pictured(file.data, media_type))
+                fault = media.picture_fault(file.data, media_type)
+                seen = unread(fault, named(family)) if fault else pictured(file.data, media_type)
+                return Reading(seen)
             case "audio":
                 return await self._heard(file.data, media_type, url)
             case _:

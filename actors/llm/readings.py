@@ -44,7 +44,14 @@ class Readings:
     and the next one will ask again.
     """
 
-    def __init__(self, *, kept_max: int = KEPT_MAX, kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        kept_max: int = KEPT_MAX,
+        kept_bytes_max: int = KEPT_BYTES_MAX,
+        read_s: float = READ_S,
+    ) -> None:
+        self._read_s = read_s
         self._kept_max = kept_max
         self._kept_bytes_max = kept_bytes_max
         self._kept: OrderedDict[str, Content] = OrderedDict()
@@ -73,7 +80,7 @@ class Readings:
 
     async def _read(self, key: str, read: Read) -> Content:
         try:
-            async with asyncio.timeout(READ_S), self._places:
+            async with asyncio.timeout(self._read_s), self._places:
                 content, may_change = await read()
         except TimeoutError:
             return unread("reading it takes too long")

@@ -1,7 +1,7 @@
 """Our clients of Chatwoot and of the model, against servers that speak the documented API."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from actors.llm.prompt import Line, Prompt
 from actors.llm.responder import Answer, Responder
 from actors.settings import Settings
 from actors.wiring import build
+from tests.conftest import served_peers
 from tests.places import free_ports
 
 REPLY = Outgoing("77", "7e0f5a0e-0000-5000-8000-000000000001", "Hello", "900000")
@@ -38,6 +39,12 @@ async def seen(peers: str) -> dict[str, Any]:
     async with httpx.AsyncClient() as http:
         found: dict[str, Any] = (await http.get(f"{peers}/_seen")).json()
         return found
+
+
+@pytest.fixture(scope="module")
+def peers() -> Iterator[str]:
+    """Of this file alone: a fault here must not meet a reply of the shared service."""
+    yield from served_peers()
 
 
 @pytest.fixture

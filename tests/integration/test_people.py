@@ -1,6 +1,6 @@
 """People first, through the real service: whoever of the company speaks, the bot is silent.
 
-The company `desk` of tests/places.py has an API token, no Chatwoot, and a window of 1 s.
+The company `desk` of tests/places.py has an API token, no Chatwoot, and a window of 3 s.
 """
 
 import uuid

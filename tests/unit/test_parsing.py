@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.channels.media import DOCUMENTS, DOCX, family_of, recognise
+from actors.channels.media import DOCUMENTS, DOCX, family_of, picture_fault, recognise
 from actors.knowledge import parsing
 from actors.knowledge.parsing import KINDS, Parsed, Parser, Unreadable
 from tests.made_files import OGG, PNG, assembled, docx, locked, paragraph, pdf, said
@@ -207,6 +207,10 @@ async def _child() -> psutil.Process:
         await asyncio.sleep(0.01)
 
 
+def _open_files(process: psutil.Process) -> list[str]:
+    return [os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+
+
 def _children() -> list[psutil.Process]:
     found = psutil.Process().children()
     return [child for child in found if "parser_process.py" in " ".join(child.cmdline())]
@@ -223,8 +227,7 @@ async def test_the_process_gets_neither_our_environment_nor_our_connections(
         child = await _child()
         assert not {"OPENAI_API_KEY", "PYTHONPATH"} & set(child.environ())
         assert child.cwd() == "/"
-        links = [os.readlink(link) for link in Path(f"/proc/{child.pid}/fd").iterdir()]
-        assert f"socket:[{os.fstat(open_socket.fileno()).st_ino}]" not in links
+        assert f"socket:[{os.fstat(open_socket.fileno()).st_ino}]" not in _open_files(child)
         for what in (psutil.RLIMIT_AS, psutil.RLIMIT_CPU, psutil.RLIMIT_FSIZE, psutil.RLIMIT_NPROC):
             assert child.rlimit(what)[1] != psutil.RLIM_INFINITY
         parsing_it.cancel()
@@ -287,6 +290,35 @@ def test_the_bytes_say_what_a_file_is(
     data: bytes, said_type: str, name: str, media_type: str | None
 ) -> None:
     assert recognise(data, said_type, name) == media_type
+
+
+def _webp(kind: bytes, flags: int) -> bytes:
+    chunk = kind + (10).to_bytes(4, "little") + bytes([flags, *bytes(9)])
+    return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (PNG, ""),
+        (PNG[:-12], "broken"),
+        (PNG[:33] + b"\0\0\0\bacTL" + bytes(12) + PNG[33:], "moving"),
+        (b"\xff\xd8\xff\xe0 ... \xff\xd9", ""),
+        (b"\xff\xd8\xff\xe0 ... \xff\xd9 and a phone's own", ""),
+        (b"\xff\xd8\xff\xe0 ...", "broken"),
+        (b"GIF89a ... \x3b", ""),
+        (b"GIF89a ...", "broken"),
+        (b"GIF89a \x21\xff\x0bNETSCAPE2.0 ... \x3b", "moving"),
+        (_webp(b"VP8 ", 0x02), ""),
+        (_webp(b"VP8X", 0x10), ""),
+        (_webp(b"VP8X", 0x12), "moving"),
+        (_webp(b"VP8X", 0x10)[:-1], "broken"),
+        (b"RIFF\0\0\0\0WEBP", ""),
+    ],
+)
+def test_a_picture_that_a_model_would_refuse(data: bytes, fault: str) -> None:
+    found = picture_fault(data, recognise(data) or "")
+    assert (fault in found) if fault else found == ""
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from actors.channels.message import provider_order
 from actors.conversation.events import TurnInterrupted, Unknown, decode, encode
+from actors.conversation.memory import Memory
 from actors.conversation.state import State, apply
 from actors.journal.keys import SLOTS, Key, redis_keys
 from actors.llm.prompt import Line, tokens, within_budget
@@ -131,6 +132,6 @@ def test_secrets_are_not_logged(secret: str) -> None:
 def test_an_event_of_a_later_release_changes_nothing_and_stops_nothing() -> None:
     later = decode(b'{"type":"reply_translated","at_ms":1}')
     assert isinstance(later, Unknown)
-    assert apply(State(seq=4), 5, later) == State(seq=5)
+    assert apply(State(seq=4), 5, later) == State(seq=5, memory=Memory(seq=5))
     with_more = encode(TurnInterrupted(at_ms=1, turn="t", reason="r"))[:-1] + b',"new":1}'
     assert decode(with_more) == TurnInterrupted(at_ms=1, turn="t", reason="r")

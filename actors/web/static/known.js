@@ -143,14 +143,24 @@ export class Live {
   session = null;
   known = new Known();
   state = null;
-  silence = null; // {reason, until_ms} while the bot may not speak
   offsetMs = 0; // the server's clock minus ours
+  #silence = null;
 
   begin(session) {
     this.session = session;
     this.known = new Known();
     this.state = null;
-    this.silence = null;
+    this.#silence = null;
+  }
+
+  /** {reason, until_ms} while the bot may not speak, else null. */
+  get silence() {
+    const untilMs = this.#silence?.until_ms;
+    return Number.isFinite(untilMs) && untilMs <= this.now() ? null : this.#silence;
+  }
+
+  set silence(silence) {
+    this.#silence = silence;
   }
 
   now() {
