@@ -30,6 +30,9 @@ def configure_logging(level: str) -> None:
     logger.handlers[:] = [lines]
     logger.setLevel(level)
     logger.propagate = False
+    # These log whole links at INFO, signed ids and all.
+    for client in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 def logger(name: str) -> logging.Logger:

@@ -20,6 +20,7 @@ import psutil
 
 SECRET = "a-test-webhook-secret"
 TOKEN = "a-test-api-token"
+ADMIN_TOKEN = "a-test-operator-token"
 START_S = 90
 STOP_S = 30
 T = TypeVar("T")
@@ -27,6 +28,7 @@ T = TypeVar("T")
 COMPANIES = """
 [companies.acme]
 name = "Acme"
+attachment_private_addresses = true
 api_token = "{token}"
 quiet_window_s = 1
 longest_wait_s = 5
@@ -166,6 +168,8 @@ class Place:
             "DASHBOARD_PORT": str(self.dashboard_port),
             "COMPANIES_FILE": str(companies),
             "OPENAI_API_KEY": "a-test-key",
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "SECRETS_KEY": "a-test-key-for-secrets",
             "OPENAI_BASE_URL": f"{peers}/v1",
             **environment,
         }

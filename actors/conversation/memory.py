@@ -77,8 +77,8 @@ class Memory(msgspec.Struct, frozen=True):
     """What is remembered of a conversation beside what is unanswered. `seq`: the last event in it.
 
     `begun`: the first message had its outcome. `typing_ms`: since when the customer types, 0: they
-    do not; `typed_ms`: when they last typed. `asked_ms`: when the model was asked after a window had
-    closed, 0: it is not being asked so; `answers_ms`: how long it took, newest last.
+    do not; `typed_ms`: when they last typed. `asked_ms`: when the model was asked after a window
+    had closed, 0: it is not being asked so; `answers_ms`: how long it took, newest last.
     """
 
     seq: int = 0
@@ -121,11 +121,19 @@ def _heard(rhythm: Rhythm, at_ms: int, chars: int) -> Rhythm:
     )
 
 
-def _answered(memory: Memory, at_ms: int) -> Memory:
-    if not memory.asked_ms:
-        return memory
-    answers_ms = (*memory.answers_ms, at_ms - memory.asked_ms)[-ANSWERS_MAX:]
-    return msgspec.structs.replace(memory, answers_ms=answers_ms)
+def _after_turn(memory: Memory, event: Event | Unknown) -> Memory:
+    """The memory after an event of our own side."""
+    match event:
+        case TurnStarted(at_ms=at_ms, early=early):
+            return msgspec.structs.replace(memory, asked_ms=0 if early else at_ms)
+        case ReplyCommitted(at_ms=at_ms):
+            took = (at_ms - memory.asked_ms,) if memory.asked_ms else ()
+            answers_ms = (*memory.answers_ms, *took)[-ANSWERS_MAX:]
+            return msgspec.structs.replace(memory, answers_ms=answers_ms, begun=True, asked_ms=0)
+        case LeftUnanswered() | SetAside():
+            return msgspec.structs.replace(memory, begun=True, asked_ms=0)
+        case _:
+            return memory
 
 
 def _stand(memory: Memory, standing: Standing, at_ms: int) -> Memory:
@@ -174,11 +182,5 @@ def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
         case ReplySent(at_ms=at_ms) | PartSent(at_ms=at_ms):
             rhythm = msgspec.structs.replace(memory.rhythm, replied_ms=at_ms)
             return msgspec.structs.replace(memory, rhythm=rhythm)
-        case TurnStarted(at_ms=at_ms, early=early):
-            return msgspec.structs.replace(memory, asked_ms=0 if early else at_ms)
-        case ReplyCommitted(at_ms=at_ms):
-            return msgspec.structs.replace(_answered(memory, at_ms), begun=True, asked_ms=0)
-        case LeftUnanswered() | SetAside():
-            return msgspec.structs.replace(memory, begun=True, asked_ms=0)
         case _:
-            return memory
+            return _after_turn(memory, event)

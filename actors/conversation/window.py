@@ -5,61 +5,75 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.conversation.memory import Memory
+from actors.conversation.memory import Memory, Rhythm
 from actors.conversation.pace import Pace
 from actors.conversation.shape import SAID, Shape, shape_of
 from actors.conversation.state import Open
 
-INTERVALS_MIN = 3
-"""With fewer intervals of the customer, the company's window says how long they take."""
-
 THOUGHTS_MIN = 2
-"""With fewer completed thoughts, nothing is said about how often this customer goes on."""
+INTERVALS_MIN = 3
+"""With fewer completed thoughts and fewer intervals of the customer, it is the company's window."""
 
-CUT_IN_COSTS_MS = 20_000
+CUT_IN_COSTS_MS = 28_000
 """Speaking before the customer has finished is held to be as bad as letting them wait so much
 longer: they get an answer to half of what they said, and another one soon after it."""
 
-PRIOR_WEIGHT = 1.5
+PRIOR_THOUGHTS = 2.0
 """What is not known of a customer counts like so many thoughts of which every second goes on."""
 
-MARGIN = 1.15
-"""A customer's next interval may be a little longer than those seen: so much is added to them."""
+GOES_ON_LESS = 0.75
+"""Each message makes it less likely that yet another follows: thoughts end."""
+
+PRIOR_INTERVALS = 1.5
+PRIOR_PART = 0.8
+PRIOR_SPREAD = 0.3
+"""Before they are known, a customer's intervals are held to lie around this part of the company's
+window, which was chosen to hold their messages together; that counts like so many intervals. The
+spread is that of their logarithms: two of three lie within 30 % of the middle one."""
+
+INTERVAL_MS_MIN = 500
+"""Shorter intervals are the network's, not the customer's."""
+
+SOONEST_PART = 0.6
+"""An early draft is seldom ready within this part of its lead, so a shorter window wins nothing."""
+
+SHORT_CHARS = 50
+SHORT_PART = 0.6
+"""Who writes texts shorter than this writes their next one sooner (of the two publics of R1.4, one
+writes under 50 characters every 1 to 4 s, the other over 300 every 5 to 17 s): an unknown
+customer's window after a short text is this part of what it were."""
+
+STEP_MS = 250
+"""Learned windows are tried in steps of this."""
 
 TYPING_LASTS_MS = 15_000
 """A customer who began to type and did not say that they stopped has, after so long: the end of
 typing can be lost."""
 
-GRAIN_MS = 100
-"""Learned windows are whole tenths of a second."""
+MAY_WRITE_MORE = "the customer may be writing more"
 
-ASSUMED = (0.2, 0.4, 0.6, 0.8, 1.0)
-"""Where a customer's intervals are not known, they are taken to be these parts of the company's
-window: it was chosen to hold their messages together."""
-
-# How the shape of the last text changes the odds that another message follows: to one that says
-# nothing. A company with too few observations stretches its own window by STRETCH instead.
 ODDS: dict[Shape, float] = {
     "nothing": 1.0,
     "greeting": 4.0,
-    "unfinished": 6.0,
-    "closing": 0.3,
-    "question": 0.35,
-    "paragraph": 0.6,
+    "unfinished": 8.0,
+    "closing": 0.2,
+    "question": 0.25,
+    "paragraph": 0.5,
     "finished": 0.5,
 }
+"""How many times likelier another message is after a text of this shape than after one whose end
+tells nothing; whole numbers and simple parts, for no company's traffic was measured."""
+
 STRETCH: dict[Shape, float] = {
     "nothing": 1.0,
-    "greeting": 1.2,
-    "unfinished": 1.4,
+    "greeting": 1.5,
+    "unfinished": 1.5,
     "closing": 0.6,
-    "question": 0.6,
-    "paragraph": 0.8,
+    "question": 0.8,
+    "paragraph": 1.0,
     "finished": 0.8,
 }
-
-
-MAY_WRITE_MORE = "the customer may be writing more"
+"""The parts of the company's window that an unknown customer is given after such a text."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -87,11 +101,11 @@ def window_of(open_: Sequence[Open], memory: Memory, pace: Pace) -> Window:
         return _told(pace.first_window_ms, "the company's window for a first message")
     if not pace.learned:
         return _told(pace.quiet_window_ms, "the company's window")
-    shape = shape_of(open_[-1].message.text)
+    text = open_[-1].message.text
+    shape = shape_of(text)
     rhythm = memory.rhythm
     if len(rhythm.thoughts) < THOUGHTS_MIN and len(rhythm.intervals_ms) < INTERVALS_MIN:
-        length_ms = pace.quiet_window_ms * STRETCH[shape]
-        why = "the company's window, this customer is not known yet"
+        length_ms, why = _unlearned(shape, len(text), pace)
     else:
         length_ms, why = _learned(shape, len(open_), memory, pace)
     if SAID[shape]:
@@ -105,43 +119,61 @@ def _told(length_ms: int, why: str) -> Window:
 
 def _within(pace: Pace, length_ms: float) -> int:
     upper_ms = min(pace.window_max_ms, pace.longest_wait_ms)
-    lower_ms = min(pace.window_min_ms, upper_ms)
-    return round(max(lower_ms, min(math.ceil(length_ms / GRAIN_MS) * GRAIN_MS, upper_ms)))
+    return round(min(max(length_ms, pace.window_min_ms), upper_ms))
+
+
+def _unlearned(shape: Shape, chars: int, pace: Pace) -> tuple[float, str]:
+    """The company's window as far as the text alone changes it."""
+    length_ms = pace.quiet_window_ms * STRETCH[shape]
+    why = "the company's window, this customer is not known yet"
+    if chars < SHORT_CHARS and shape != "greeting":
+        return length_ms * SHORT_PART, f"{why}; the text is short"
+    # The model's time is part of what the company's window leaves the customer: a message in it is
+    # still joined. A draft that is ready when the window closes takes that away.
+    return length_ms + pace.early_lead_ms, why
 
 
 def _learned(shape: Shape, written: int, memory: Memory, pace: Pace) -> tuple[float, str]:
     """The window that costs this customer least, and what is known of them.
 
-    Whoever waits for another message that does not come has waited the window for nothing; whoever
-    does not wait for one that comes has cut in. Tried are the least window and each interval seen.
+    Whoever waits for another message that does not come has waited until the reply for nothing;
+    whoever does not wait for one that comes has cut in.
     """
-    rhythm = memory.rhythm
-    known = len(rhythm.intervals_ms) >= INTERVALS_MIN
-    assumed_ms = [] if known else [round(pace.quiet_window_ms * part) for part in ASSUMED]
-    intervals_ms = [*rhythm.intervals_ms, *assumed_ms]
-    share = goes_on(rhythm.thoughts, written)
+    share = goes_on(memory.rhythm.thoughts, written)
     odds = ODDS[shape] * share / (1 - share)
     chance = odds / (1 + odds)
-
+    middle, spread = _tempo(memory.rhythm.intervals_ms, pace)
     model_ms = 0 if pace.early_lead_ms else _usual(memory.answers_ms)
+    soonest_ms = round(pace.early_lead_ms * SOONEST_PART)
 
     def cost_ms(window_ms: int) -> float:
-        reply_ms = max(window_ms + model_ms, pace.early_lead_ms)
-        late = sum(interval_ms > reply_ms for interval_ms in intervals_ms)
-        cut_in = (late + 0.5) / (len(intervals_ms) + 1)
-        return chance * cut_in * CUT_IN_COSTS_MS + (1 - chance) * reply_ms
+        reply_ms = max(window_ms + model_ms, soonest_ms)
+        later = math.erfc((math.log(max(reply_ms, 1)) - middle) / spread / math.sqrt(2)) / 2
+        return chance * later * CUT_IN_COSTS_MS + (1 - chance) * reply_ms
 
-    lead_ms = _within(pace, pace.early_lead_ms)
-    windows = {lead_ms, *(_within(pace, each * MARGIN - model_ms) for each in intervals_ms)}
-    # Of windows that cost the same the longest: an early draft is not ready before.
-    length_ms = min(sorted(windows, reverse=True), key=cost_ms)
-    apart = (
-        f"this customer's messages come {min(intervals_ms) / 1_000:.0f} to "
-        f"{max(intervals_ms) / 1_000:.0f} s apart ({len(intervals_ms)} seen)"
-        if known
-        else "how fast this customer writes is not known yet"
-    )
-    return length_ms, f"{apart}; {10 * chance:.0f} of 10 such messages are followed by another"
+    windows = range(_within(pace, soonest_ms), _within(pace, math.inf) + 1, STEP_MS)
+    why = f"{_apart(memory.rhythm)}; {10 * chance:.0f} of 10 such messages are followed by another"
+    return min(windows, key=cost_ms), why
+
+
+def _tempo(intervals_ms: Sequence[int], pace: Pace) -> tuple[float, float]:
+    """Middle and spread of the logarithms of the customer's intervals in milliseconds: as people's
+    pauses do, they are held to spread evenly in their logarithms rather than in themselves."""
+    logs = [math.log(max(interval_ms, INTERVAL_MS_MIN)) for interval_ms in intervals_ms]
+    prior = math.log(max(PRIOR_PART * pace.quiet_window_ms, INTERVAL_MS_MIN))
+    weight = len(logs) + PRIOR_INTERVALS
+    middle = (sum(logs) + PRIOR_INTERVALS * prior) / weight
+    squares = sum((log - middle) ** 2 for log in logs) + PRIOR_INTERVALS * PRIOR_SPREAD**2
+    # The middle itself is known no better than so many intervals allow.
+    return middle, math.sqrt(squares / weight * (1 + 1 / weight))
+
+
+def _apart(rhythm: Rhythm) -> str:
+    seen = len(rhythm.intervals_ms)
+    if seen < INTERVALS_MIN:
+        return "how fast this customer writes is not known yet"
+    least_s, most_s = min(rhythm.intervals_ms) / 1_000, max(rhythm.intervals_ms) / 1_000
+    return f"this customer's messages come {least_s:.0f} to {most_s:.0f} s apart ({seen} seen)"
 
 
 def _usual(answers_ms: Sequence[int]) -> int:
@@ -152,10 +184,11 @@ def _usual(answers_ms: Sequence[int]) -> int:
 def goes_on(thoughts: Sequence[int], written: int) -> float:
     """How likely a thought of so many messages goes on, by the sizes of those before; in (0, 1)."""
     messages = sum(thoughts)
-    overall = (messages - len(thoughts) + PRIOR_WEIGHT / 2) / (messages + PRIOR_WEIGHT)
+    overall = (messages - len(thoughts) + PRIOR_THOUGHTS / 2) / (messages + PRIOR_THOUGHTS)
+    prior = overall * GOES_ON_LESS ** (written - 1)
     as_long = sum(size >= written for size in thoughts)
     longer = sum(size > written for size in thoughts)
-    return (longer + PRIOR_WEIGHT * overall) / (as_long + PRIOR_WEIGHT)
+    return (longer + PRIOR_THOUGHTS * prior) / (as_long + PRIOR_THOUGHTS)
 
 
 def closes(open_: Sequence[Open], memory: Memory, pace: Pace, now_ms: int) -> Closing:

@@ -93,9 +93,8 @@ export class Actor {
     $("countdown").dataset.draft = { early: "writing", ready: "ready" }[stage] ?? "none";
     $("countdown").dataset.typing = String(typing);
     setText($("countdown-text"), typing ? "You are typing, the window stays open" : `Listening… ${soon}`);
-    const longestWords = `This is the longest wait, ${seconds(longest)}`;
-    setText($("countdown-hint"), capped ? (typing && soon ? `${longestWords}: ${soon}` : longestWords)
-      : typing ? "It waits until you stop" : "Write more, and it waits again");
+    setText($("countdown-hint"), typing ? (capped && whole > 0 ? `For ${whole} s at most: then the longest wait is over` : "It waits until you stop")
+      : capped ? `This is the longest wait, ${seconds(longest)}` : "Write more, and it waits again");
     $("countdown-draft").hidden = stage === "window";
     setText($("countdown-draft-text"), stage === "ready"
       ? "A draft is ready, waiting for you to finish" : "Drafting early: an answer is written meanwhile");

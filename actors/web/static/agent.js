@@ -5,7 +5,7 @@ import { ask, post } from "./server.js";
 import { whoHasTheWord } from "./stage.js";
 import { excerpt, uuid } from "./words.js";
 
-const SAID_MAX = 6; // messages shown beside the agent's text field on a phone
+const SAID_MAX = 4; // messages shown beside the agent's text field on a phone
 const ROOM_PX = 880; // a lower window begins with the pane folded
 const WORD_EVENTS = ["person_replied", "handed_over", "paused", "resumed", "standing_seen"];
 const KEY = "agent pane";

@@ -40,6 +40,7 @@ export class Newest {
     this.box = box;
     this.button = button;
     this.stuck = true;
+    this.top = 0;
     this.size = 0;
     box.addEventListener("scroll", () => this.look(), { passive: true });
     button.addEventListener("click", () => this.go());
@@ -48,7 +49,10 @@ export class Newest {
   look() {
     const { scrollHeight, scrollTop, clientHeight } = this.box;
     if (clientHeight === 0) return; // another tab is shown
-    this.stuck = scrollHeight - scrollTop - clientHeight < 56;
+    const near = scrollHeight - scrollTop - clientHeight < 56;
+    // Only a reader goes up: a box that became smaller, or fuller, leaves the top where it was.
+    if (near || scrollTop < this.top) this.stuck = near;
+    this.top = scrollTop;
     if (this.stuck) this.button.hidden = true;
   }
   go() {

@@ -236,5 +236,5 @@ const thrownWords = (event) =>
 
 function thrownAway(event) {
   const cost = event.tokens_wasted ? `${count(event.tokens_wasted, "token")} wasted` : "it had cost nothing yet";
-  return h("p", { class: "note thrown" }, h("s", {}, thrownWords(event)), h("span", {}, cost));
+  return h("p", { class: "note thrown" }, h("b", {}, thrownWords(event)), h("span", {}, cost));
 }
