@@ -117,6 +117,33 @@ def replay_command(  # noqa: PLR0913 -- one option for each behaviour of a pace
         printed(found, Console())
 
 
+@app.command()
+def tune(
+    company: Annotated[str, typer.Argument(help="the company's id")],
+    *,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="store what is recommended for the company")
+    ] = False,
+) -> None:
+    """Recommend a quiet window and a joining threshold from a company's recorded traffic."""
+    from actors.conversation.tuning import as_text
+    from actors.maintenance import tune as tuning
+    from actors.personas import pace_of
+
+    async def tuned(parts: "Parts") -> str:
+        found = parts.directory.company(company)
+        recommended = await tuning.recommendation(parts.journal, found)
+        text = as_text(recommended, pace_of(found))
+        changes = tuning.changes(recommended, found)
+        if apply and changes:
+            await tuning.apply(parts.directory, parts.redis, found, changes)
+            return f"{text}\n\nstored; it holds within seconds"
+        return f"{text}\n\nnothing to store" if apply else text
+
+    with exit_if_misconfigured():
+        print(_with_parts(tuned))
+
+
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1_000)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from bench import ack, known, mailbox, turns, waiting
+from bench import ack, known, mailbox, pace, turns, waiting
 from bench.figures import Findings, Row, Unmeasured
 from bench.service import no_other_ray
 from bench.table import show
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[], Awaitable[Findings]]] = {
     "mailbox": mailbox.measure,
     "waiting": waiting.measure,
     "known": known.measure,
+    "pace": pace.measure,
 }
 
 SECTION_S = 180.0

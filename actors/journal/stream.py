@@ -18,6 +18,7 @@ from actors.journal.entries import (
     Write,
 )
 from actors.journal.keys import (
+    SLOTS,
     Key,
     alive_key,
     conversations_key,
@@ -289,6 +290,24 @@ class Journal:
                 conversations_key(slot), "-inf", before_ms - 1, start=0, num=SLOT_PAGE
             )
         return [Key.parse(member.decode()) for member in found]
+
+    async def latest(self, company_id: str, count: int) -> list[Key]:
+        """The conversations of a company that a customer wrote in last, newest first.
+
+        Of each slot the newest SLOT_PAGE are looked at, whatever their company.
+        """
+        with translating():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for slot in range(SLOTS):
+                    pipe.zrange(
+                        conversations_key(slot), 0, SLOT_PAGE - 1, desc=True, withscores=True
+                    )
+                pages = await pipe.execute()
+        found = [
+            (int(score), Key.parse(member.decode())) for page in pages for member, score in page
+        ]
+        own = sorted((entry for entry in found if entry[1].company_id == company_id), reverse=True)
+        return [key for _, key in own[:count]]
 
     async def trim(self, key: Key, before_ms: int) -> int | None:
         """Deletes a conversation quiet since `before_ms` that owes nobody an answer.

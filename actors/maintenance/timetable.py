@@ -12,6 +12,7 @@ from actors.clock import Clock
 from actors.errors import Retryable
 from actors.maintenance.chores import CleanUp, Sweep
 from actors.maintenance.lease import Lease
+from actors.maintenance.tune import Tune
 from actors.telemetry import logger
 from actors.wiring import Parts
 
@@ -69,9 +70,11 @@ def timetable(parts: Parts, router: placement.Router) -> list[Row]:
     hosts = partial(placement.ensure_hosts, parts.settings)
     sweep = Sweep(parts.journal, router, parts.clock, hosts)
     clean_up = CleanUp(parts.journal, parts.directory, parts.clock)
+    tune = Tune(parts.journal, parts.directory, parts.redis)
     return [
         Row("sweep", Every(30), ZONE, sweep.run_once),
         Row("clean-up", Daily(2), ZONE, clean_up.run_once),
+        Row("tune", Daily(4), ZONE, tune.run_once),
     ]
 
 

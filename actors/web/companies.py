@@ -1,33 +1,26 @@
 """Serves the companies' settings: what is in force and where it comes from, and changes of it."""
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
+from actors.companies import changing
+from actors.companies.changing import Change, Table
 from actors.companies.directory import Directory, Entry
 from actors.companies.sealing import MARK, SECRETS
-from actors.companies.store import COMPANIES_MAX, CompanyStore, table_in
+from actors.companies.store import table_in
 from actors.errors import Misconfigured
-from actors.layers import leaves, patched, source_of
+from actors.layers import leaves, source_of
 from actors.settings import CompanySettings
 from actors.telemetry import redact
 from actors.web.access import Access, bearer
 from actors.web.ingress import body_of
 from actors.web.refusals import Refused
 from actors.wiring import Parts
-
-WRITES_MAX = 5
-"""So often a change is tried anew where somebody else changed a company in the same moment."""
-
-Table = dict[str, Any]
-Change = Callable[[bytes | None], Table | None]
-"""From what is stored (None: nothing) to the table that is to be (None: remove it); may raise
-Misconfigured."""
 
 TABLE_SCHEMA = {
     "requestBody": {
@@ -71,38 +64,12 @@ class Companies:
 
         Raises Refused 422 for what no company can be, and then nothing has changed.
         """
-        store = CompanyStore(self._redis)
-        for _ in range(WRITES_MAX):
-            await self._directory.refresh(self._redis)
-            is_new = not self.knows(company_id)
-            try:
-                sealed = await self._sealed(company_id, body, change)
-                written = await store.write(company_id, sealed, self._directory.stored.version)
-            except Misconfigured as error:
-                raise Refused(422, f"{error}; nothing was changed") from error
-            if written == "full":
-                raise Refused(409, f"{COMPANIES_MAX} companies are stored, no more are allowed")
-            if written != "changed":
-                await self._directory.refresh(self._redis)
-                return is_new
-        raise Refused(409, "the companies are being changed by others", retry_after_s=1)
-
-    async def _sealed(self, company_id: str, body: Table, change: Change) -> Table | None:
-        """The table to be stored, after the company that it makes was found good."""
-        table = change(self._stored(company_id))
-        if table is None and not self._directory.is_written(company_id):
-            return None
-        # Aside: a check may import somebody's code, and a passphrase takes its time.
-        made = await asyncio.to_thread(self._directory.tried, company_id, table)
-        before = self._directory.entry(company_id) if self.knows(company_id) else None
-        if _takes_a_key_elsewhere(body, before, made):
-            raise Misconfigured(
-                f"companies.{company_id}.chatwoot.base_url: another address needs its own "
-                "chatwoot.api_key; give both together"
-            )
-        if table is None:
-            return None
-        return await asyncio.to_thread(self._directory.sealed, company_id, table)
+        try:
+            return await changing.change(self._directory, self._redis, company_id, body, change)
+        except Misconfigured as error:
+            raise Refused(422, f"{error}; nothing was changed") from error
+        except changing.Crowded as error:
+            raise Refused(409, str(error), retry_after_s=1) from error
 
     def _stored(self, company_id: str) -> bytes | None:
         return self._directory.stored.tables.get(company_id)
@@ -159,19 +126,6 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else redact(str(value))
 
 
-def _takes_a_key_elsewhere(body: Table, before: Entry | None, after: Entry) -> bool:
-    """Whether a key, which nobody can read here, would be sent where it was not given for."""
-    url, key = ("chatwoot", "base_url"), ("chatwoot", "api_key")
-    if after.settings is None or after.settings.chatwoot is None:
-        return False
-    if source_of(url, after.layers) != "api":
-        return False
-    in_force = before.settings.chatwoot if before and before.settings else None
-    is_new = in_force is None or in_force.base_url != after.settings.chatwoot.base_url
-    given = isinstance(table := body.get("chatwoot"), dict) and table.get("api_key") is not None
-    return source_of(key, after.layers) != "api" or (is_new and not given)
-
-
 def table_of(company_id: str, body: bytes) -> Table:
     """The JSON object of a body. Raises Refused 422."""
     try:
@@ -191,11 +145,6 @@ def replacing(company_id: str, table: Table) -> Change:
             where = ".".join(["companies", company_id[:64], *path])
             raise Refused(422, f"{where}: null is no value here; leave the key out")
     return lambda _: table
-
-
-def merging(company_id: str, table: Table) -> Change:
-    """PATCH: these keys, the others as they are; null removes one."""
-    return lambda raw: patched({} if raw is None else table_in(company_id, raw), table)
 
 
 def routes(parts: Parts, access: Access) -> APIRouter:
@@ -230,7 +179,7 @@ def routes(parts: Parts, access: Access) -> APIRouter:
         access.operator(request)
         await companies.one(company_id)
         table = table_of(company_id, await body_of(request))
-        await companies.change(company_id, table, merging(company_id, table))
+        await companies.change(company_id, table, changing.merging(company_id, table))
         return JSONResponse(await companies.one(company_id))
 
     @api.delete("/{company_id}")

@@ -337,9 +337,10 @@ STAND_INS |= {
     "4.6, -74.1",
     "I would like to order again",
 }
+STAND_INS |= {"14 of 60 (23%)", "48 of 60 (80%)", "widen", "narrow"}
 """What people say and set: it stands for whatever is put in there."""
 
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?: s| MiB)?")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?: s| MiB|%)?")
 
 
 def _is_value(text: str) -> bool:
