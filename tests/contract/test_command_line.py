@@ -25,11 +25,7 @@ from actors.maintenance.tune import Tune, Tuned
 from actors.settings import Settings
 
 START_MS = 1_760_000_000_000
-FILE = """
-[companies.acme]
-quiet_window_s = 3
-tune = {tune}
-"""
+FILE = "[companies.acme]\nquiet_window_s = 3\n"
 
 
 @dataclass
@@ -68,12 +64,10 @@ class Desk:
                 await self.journal.record(key, Write(epoch, number, (raw,), settled=settled))
 
 
-@pytest.fixture(params=["false", "true"])
-async def desk(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path: Path
-) -> AsyncIterator[Desk]:
+@pytest.fixture
+async def desk(redis_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     companies = tmp_path / "companies.toml"
-    companies.write_text(FILE.format(tune=request.param))
+    companies.write_text(FILE)
     environment = {
         "PATH": os.environ["PATH"],
         "REDIS_URL": redis_url,
@@ -92,13 +86,8 @@ async def test_a_conversation_is_replayed_under_another_pace(desk: Desk) -> None
     assert was.count("answers 1: fine") == 3
     assert would_be.count("answers 3: (the answer to 3)") == 1
     assert "the customer was quiet for 8 s" in would_be
-    assert [
-        word
-        for line in done.stdout.splitlines()
-        if line.startswith("mean")
-        for word in line.split()
-        if word != "│"
-    ] == ["mean", "wait", "after", "the", "last", "message", "5.0", "s", "10.0", "s"]
+    (mean,) = [line for line in done.stdout.splitlines() if line.startswith("mean wait")]
+    assert [word for word in mean.split() if word[0].isdigit()] == ["5.0", "10.0"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +110,7 @@ async def test_what_cannot_be_replayed_is_one_sentence(
 
 
 async def slow_public(desk: Desk) -> None:
-    """Thoughts of two messages 11 to 13 s apart, in 30 conversations: a window of 3 s holds none."""
+    """Thoughts of two messages 11 to 13 s apart: a window of 3 s holds none together."""
     dice = random.Random(1)
     for number in range(30):
         arrivals_s: list[float] = []
@@ -153,18 +142,21 @@ async def test_a_recommendation_is_stored_when_asked_for(desk: Desk) -> None:
     assert "nothing to store" in desk.run("tune", "acme", "--apply").stdout
 
 
-async def test_the_chore_applies_only_where_the_company_says_so(desk: Desk) -> None:
+@pytest.mark.parametrize("says_so", [False, True])
+async def test_the_chore_applies_only_where_the_company_says_so(
+    desk: Desk,
+    says_so: bool,  # noqa: FBT001 -- a column of the table
+) -> None:
     await slow_public(desk)
+    Path(desk.environment["COMPANIES_FILE"]).write_text(f"{FILE}tune = {str(says_so).lower()}\n")
     directory = desk.directory()
-    says_so = directory.company("acme").tune
     tuned = await Tune(desk.journal, directory, desk.redis).run_once()
     assert tuned == (Tuned(1, 1) if says_so else Tuned(0, 0))
-    applied = directory.company("acme").quiet_window_ms >= 12_000
-    assert applied == says_so
+    assert (directory.company("acme").quiet_window_ms >= 12_000) == says_so
 
 
 async def test_with_too_little_recorded_nothing_is_recommended(desk: Desk) -> None:
     await desk.record(Key("acme", "1"), (0, 10))
     done = desk.run("tune", "acme", "--apply")
-    assert "2 thoughts are recorded; 50 are needed" in done.stdout
+    assert "1 thoughts are recorded; 50 are needed" in done.stdout
     assert "nothing to store" in done.stdout
