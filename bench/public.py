@@ -1,8 +1,8 @@
 """Invents customers: how their messages come, how their texts end, how long the model takes.
 
 Two publics. What the requirements give (R1.4 and the issue) is marked *given*; all else is an
-*assumption*, chosen before the rules were tuned and to be replaced by a company's own traffic
-(`turnwise tune`).
+*assumption*. The constants in `conversation/window.py` were chosen on such customers, of other
+seeds than the bench's: a real public may differ from these, so measure your own.
 
 - The *older* public. Intervals within a thought 5 to 17 s, median about 10 (given): each customer
   has a tempo of their own, uniform in 8 to 12 s, and their intervals are lognormal around it with
@@ -20,10 +20,11 @@ Two publics. What the requirements give (R1.4 and the issue) is marked *given*; 
 - How texts end (assumptions). A thought of several messages begins with a greeting alone in 20 %
   of cases. Another message that is not the last ends visibly unfinished (comma, colon, dots,
   conjunction, article, preposition) in 45 %, with nothing that tells in 30 %, in a full stop in
-  15 %, in a question mark in 10 %. The last one ends in a question mark in 40 %, a full stop in 30 %, thanks in 10 %, with nothing that
-  tells in 15 %, unfinished in 5 %. With `tells=False` every text ends with nothing that tells, and
-  there are no greetings: the sensitivity row. "Visibly" means to the rule in
-  `conversation/shape.py`: endings that it would miss are among those that tell nothing.
+  15 %, in a question mark in 10 %. The last one ends in a question mark in 40 %, a full stop in
+  30 %, thanks in 10 %, with nothing that tells in 15 %, unfinished in 5 %. With `tells=False` every
+  text ends with nothing that tells, and there are no greetings: the sensitivity row. "Visibly"
+  means to the rule in `conversation/shape.py`: endings that it would miss are among those that tell
+  nothing.
 - The model (assumption): lognormal, median 4 s, sigma 0.4 (mean 4.3 s, p90 6.7 s).
 """
 
@@ -41,6 +42,9 @@ THOUGHTS = 8
 GREETS = 0.20
 MIDDLE = {"unfinished": 45, "nothing": 30, "finished": 15, "question": 10}
 LAST = {"question": 40, "finished": 30, "closing": 10, "nothing": 15, "unfinished": 5}
+WORD_CHARS_MAX = 15
+"""The longest word of the phrases, with the space before it."""
+
 MODEL_MEDIAN_MS = 4_000
 MODEL_SIGMA = 0.4
 
@@ -163,11 +167,11 @@ def _text(public: Public, language: str, end: str, chance: random.Random) -> str
     low, high = public.chars
     if end == "greeting" or len(last) >= low:
         return last
-    length = chance.randint(low, high)
+    least = chance.randint(low, high - WORD_CHARS_MAX)
     words: list[str] = []
     while True:
         for word in chance.choice(PHRASES["finished"][language]).split():
-            longer = " ".join([*words, word])
-            if len(longer) + 2 + len(last) > length:
-                return f"{' '.join(words).rstrip('.')}. {last}"
             words.append(word)
+            text = f"{' '.join(words).rstrip('.')}. {last}"
+            if len(text) >= least:
+                return text

@@ -28,7 +28,7 @@ TAIL_CHARS = 2_000
 
 GREETING_WORDS_MAX = 6
 CLOSING_WORDS_MAX = 8
-"""Longer texts say something beside the greeting or the thanks."""
+"""Longer greetings, and longer last sentences, say something beside the greeting or the thanks."""
 
 # Words that stand before something: a text that ends in one of them goes on. Left out is what may
 # as well end a sentence ("eso no", "solo uno", "yes I do", "where are you on").
@@ -60,6 +60,7 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 _PICTURES = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+$")
+_SENTENCE_END = re.compile(r"[.!?]\s+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ENDS_OPEN = (",", ";", ":", "...", "…", "-", "–", "—", "/", "(", "[", "{", "¿", "¡", "&", "+", "=")
 _STOPS = (".", "!", ")", "]", "»", "”", '"')
@@ -78,7 +79,7 @@ def shape_of(text: str) -> Shape:
         return "unfinished"
     if stripped.endswith("?"):
         return "question"
-    if len(words) <= CLOSING_WORDS_MAX and _CLOSING.search(stripped):
+    if _is_closing(_SENTENCE_END.split(stripped)[-1]):
         return "closing"
     if stripped.endswith(_STOPS):
         return "paragraph" if len(stripped) >= PARAGRAPH_CHARS else "finished"
@@ -88,6 +89,11 @@ def shape_of(text: str) -> Shape:
 def _is_greeting(words: list[str]) -> bool:
     short = len(words) <= GREETING_WORDS_MAX
     return short and words[0] in _HAILS and all(word in _GREETING for word in words)
+
+
+def _is_closing(sentence: str) -> bool:
+    short = len(_WORD.findall(sentence)) <= CLOSING_WORDS_MAX
+    return short and _CLOSING.search(sentence) is not None
 
 
 def _is_unfinished(text: str, words: list[str]) -> bool:

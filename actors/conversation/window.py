@@ -62,7 +62,7 @@ ODDS: dict[Shape, float] = {
     "finished": 0.5,
 }
 """How many times likelier another message is after a text of this shape than after one whose end
-tells nothing; whole numbers and simple parts, for no company's traffic was measured."""
+tells nothing. Chosen on invented customers (bench/public.py): no company's traffic was measured."""
 
 STRETCH: dict[Shape, float] = {
     "nothing": 1.0,

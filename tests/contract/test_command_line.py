@@ -148,7 +148,8 @@ async def test_the_chore_applies_only_where_the_company_says_so(
     says_so: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
     await slow_public(desk)
-    Path(desk.environment["COMPANIES_FILE"]).write_text(f"{FILE}tune = {str(says_so).lower()}\n")
+    companies = Path(desk.environment["COMPANIES_FILE"])
+    companies.write_text(f"{FILE}tune = {str(says_so).lower()}\n")  # noqa: ASYNC240 -- small
     directory = desk.directory()
     tuned = await Tune(desk.journal, directory, desk.redis).run_once()
     assert tuned == (Tuned(1, 1) if says_so else Tuned(0, 0))

@@ -24,7 +24,7 @@ from actors.conversation.tuning import (
 from actors.journal.entries import Entry
 
 
-def thoughts(  # noqa: PLR0913 -- a public in one line
+def thoughts(
     count: int,
     size: int = 1,
     *,

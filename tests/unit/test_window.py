@@ -83,6 +83,8 @@ def learned_ms(memory: Memory, text: str = "the blue one", pace: Pace = LEARNED)
         ("muchas gracias", "closing"),
         ("Thanks for your help.", "closing"),
         ("obrigada!", "closing"),
+        (LONG * 3 + "so please call. Thanks a lot", "closing"),
+        ("Thanks. The parcel that came was not mine", "nothing"),
         ("thank you, but the parcel that came yesterday was not mine", "nothing"),
         ("Ya hice la transferencia.", "finished"),
         ("I paid!", "finished"),
