@@ -59,8 +59,7 @@ const TELL = {
   send_failed: (e) => [[strong("Sending failed"), ` at attempt ${e.attempt ?? "?"}`],
     [told(e.error), e.doubtful ? " It may have arrived: the channel is read back first." : ""], [retry(e)]],
   part_sent: (e, { known }) => [
-    [strong(`Part ${Number(e.part) + 1} of ${known.textsOf(e.reply_id).length || "?"} delivered`), " to ", refs(known.answersOf(e))],
-    [readBack(e)]],
+    [strong(part(e, known.textsOf(e.reply_id).length)), " to ", refs(known.answersOf(e))], [readBack(e)]],
   reply_sent: (e, { known }) => [
     [strong(e.how === "read back" ? "Answer found delivered" : "Answer delivered"), " to ", refs(known.answersOf(e))],
     [readBack(e), afterLast(e, known)]],
@@ -79,6 +78,8 @@ function standing(e) {
     e.can_reply === false && "no reply can be sent",
   ].filter(Boolean).join("; "));
 }
+
+const part = (e, parts) => (parts === 1 ? "Answer delivered" : `Part ${Number(e.part) + 1} of ${parts || "?"} delivered`);
 
 function cost(e) {
   const known = Number.isFinite(e.tokens_in) && Number.isFinite(e.tokens_out) && e.tokens_in + e.tokens_out > 0;
