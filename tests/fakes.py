@@ -286,8 +286,10 @@ class MemoryChannel:
                 return f"c{place}"
         return None
 
-    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
-        del conversation_id, after_message_id
+    async def look(
+        self, conversation_id: str, after_message_id: str, newest_message_id: str
+    ) -> Seen | None:
+        del conversation_id, after_message_id, newest_message_id
         self.interrupt("look")
         self.calls.append("look")
         if self.faults["look"]:

@@ -169,9 +169,9 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         peers.completions.append(body)
         if failed := _failed(await peers.fault("completion")):
             return failed
-        await asyncio.sleep(peers.model_delay_s)
         echo = {"content": f"You said: {_text(body['messages'][-1]['content'])}"}
         message = {"role": "assistant", **(peers.said.popleft() if peers.said else echo)}
+        await asyncio.sleep(peers.model_delay_s)
         reason = "tool_calls" if message.get("tool_calls") else "stop"
         completion = {
             "id": "chatcmpl-1",

@@ -116,10 +116,14 @@ class Chatwoot:
             return _marked(_last_messages(conversation), reply.reply_id)
         return None
 
-    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
+    async def look(
+        self, conversation_id: str, after_message_id: str, newest_message_id: str
+    ) -> Seen | None:
         """Who may speak now, and the last reply of a person after that message.
 
-        None where the token may not read the conversation (an agent bot's, before 4.14.2).
+        `newest_message_id`: the newest that is known; where Chatwoot's last message is no newer,
+        and none between them is of interest, the messages are not listed. None where the token may
+        not read the conversation (an agent bot's, before 4.14.2).
         """
         what = f"Chatwoot, looking at conversation {conversation_id}"
         # Without a message to begin after, a person's reply of last year would count.
@@ -127,17 +131,20 @@ class Chatwoot:
         async with self._looks:
             with translating(what, self._api_key):
                 async with asyncio.timeout(LOOK_S):
-                    conversation, messages = await asyncio.gather(
-                        self._conversation(conversation_id, what),
-                        self._messages_after(conversation_id, after, what),
-                    )
-        if conversation is None:
-            return None
-        if messages is None:
-            messages = _last_messages(conversation)
+                    conversation = await self._conversation(conversation_id, what)
+                    if conversation is None:
+                        return None
+                    last = _last_messages(conversation)
+                    if after is None or (
+                        after_message_id == newest_message_id and _none_after(last, after)
+                    ):
+                        return Seen(standing_of(conversation), None)
+                    messages = await self._messages_after(conversation_id, after, what)
         via = str(object_of(conversation.get("meta")).get("channel") or "")
-        person = last_person(messages, via, after) if after is not None else None
-        return Seen(standing_of(conversation), person)
+        return Seen(
+            standing_of(conversation),
+            last_person(last if messages is None else messages, via, after),
+        )
 
     async def hand_over(self, note: Outgoing) -> None:
         """Passes the conversation to a person: a private note with the reason, and status open.
@@ -215,11 +222,9 @@ class Chatwoot:
             after = max(int(message["id"]) for message in messages)
 
     async def _messages_after(
-        self, conversation_id: str, after: int | None, what: str
+        self, conversation_id: str, after: int, what: str
     ) -> list[Any] | None:
         """None where the token may not list messages."""
-        if after is None:
-            return []
         try:
             pages = [page async for page in self._pages(conversation_id, after, what)]
         except Permanent:
@@ -279,6 +284,12 @@ def _is_said_by_chatwoot(response: httpx.Response) -> bool:
 
 def _last_messages(conversation: dict[str, Any]) -> list[Any]:
     return [*(conversation.get("messages") or []), conversation.get("last_non_activity_message")]
+
+
+def _none_after(last: list[Any], after: int) -> bool:
+    """Whether none of a conversation's last messages is newer than that id."""
+    ids = [object_of(message).get("id") for message in last if message is not None]
+    return all(isinstance(name, int) and name <= after for name in ids)
 
 
 def _marked(messages: list[Any], reply_id: str) -> str | None:

@@ -20,7 +20,9 @@ class JournalChannel:
     async def find(self, reply: Outgoing) -> str | None:
         return reply.reply_id
 
-    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None:
+    async def look(
+        self, conversation_id: str, after_message_id: str, newest_message_id: str
+    ) -> Seen | None:
         """None: all there is to see stands in the journal."""
 
     async def hand_over(self, note: Outgoing) -> None:

@@ -46,7 +46,8 @@ class Glance(msgspec.Struct, frozen=True):
     """What an actor is doing, for people to look at; times in ms since 1970.
 
     `phase`: idle | silent | window | drafting | retrying | sending; `early`: it drafts while the
-    window is open; `lead`: why drafts are begun early, or not.
+    window is open; `lead`: why drafts are begun early, or not; `window_ms` and `window_reason`: the
+    window that is open, 0 and "" for none.
     """
 
     phase: str
@@ -59,6 +60,8 @@ class Glance(msgspec.Struct, frozen=True):
     seq: int
     early: bool
     lead: str
+    window_ms: int
+    window_reason: str
 
 
 class ConversationActor:
@@ -121,6 +124,7 @@ class ConversationActor:
         """What it is doing now."""
         state, now_ms = self._pen.state, self._now()
         phase, reason, until_ms = self._phase(state, now_ms)
+        window = self._doing.window if isinstance(self._doing, turns.Wait) else None
         return Glance(
             phase=phase,
             reason=reason,
@@ -132,6 +136,8 @@ class ConversationActor:
             seq=state.seq,
             early=phase == "drafting" and state.turn is not None and state.turn.early,
             lead=self._persona.lead.why(),
+            window_ms=window.length_ms if window else 0,
+            window_reason=window.reason if window else "",
         )
 
     def _phase(self, state: State, now_ms: int) -> tuple[str, str, int | None]:

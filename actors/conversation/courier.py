@@ -134,7 +134,9 @@ class Courier:
         await self._listen()
         self._be_silent_if_asked(persona)
         # Since the first message that it answers: a person may have answered between two of them.
-        seen = await channel.look(self._key.conversation_id, reply.first_message_id)
+        seen = await channel.look(
+            self._key.conversation_id, reply.first_message_id, reply.after_message_id
+        )
         if seen is not None:
             await self._note(seen)
             self._be_silent_if_asked(persona)

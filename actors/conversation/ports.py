@@ -26,7 +26,8 @@ class Channel(Protocol):
 
     `send` returns the channel's id of the reply, and calls `check` when nothing is left to wait for
     before the post; `find` returns the id of one that already stands there. `look` tells what
-    stands in the conversation after a message, None where the channel cannot say. `hand_over`
+    stands in the conversation after a message, None where the channel cannot say;
+    `newest_message_id` is the newest message that is known, to save it the trouble. `hand_over`
     passes the conversation to a person, with a note to them; repeating it changes nothing.
     """
 
@@ -34,7 +35,9 @@ class Channel(Protocol):
 
     async def find(self, reply: Outgoing) -> str | None: ...
 
-    async def look(self, conversation_id: str, after_message_id: str) -> Seen | None: ...
+    async def look(
+        self, conversation_id: str, after_message_id: str, newest_message_id: str
+    ) -> Seen | None: ...
 
     async def hand_over(self, note: Outgoing) -> None: ...
 

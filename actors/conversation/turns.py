@@ -16,7 +16,7 @@ from actors.conversation.events import Read
 from actors.conversation.manners import Manners, Silence, silence
 from actors.conversation.pace import Pace
 from actors.conversation.state import Open, Reply, State, Turn
-from actors.conversation.window import Closing, closes
+from actors.conversation.window import Closing, Window, closes
 from actors.llm.prompt import ToolRun
 
 POISON_STARTS = 3
@@ -80,13 +80,15 @@ class Rest(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """Nothing to do until then, or until something happens (`until_ms` None).
 
-    `wake_ms`: to be decided anew already then; `until_ms` is what a person is told.
+    `wake_ms`: to be decided anew already then; `until_ms` is what a person is told. `window`: the
+    one that is open, if one is.
     """
 
     phase: str
     reason: str
     until_ms: int | None
     wake_ms: int | None = None
+    window: Window | None = None
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -229,10 +231,13 @@ def _with_draft(
         if isinstance(draft, Drafted):
             return Commit(turn.turn_id, draft, f"{why_not}; what came since is answered next")
         return Wait("drafting", f"the model is answering; {why_not}", None)
+    is_open = turn.early and not closing.closed
     if isinstance(draft, Drafting):
-        return Wait("drafting", "the model is answering", None)
-    if turn.early and not closing.closed:
-        return Wait("window", f"a draft is ready; {closing.reason}", closing.at_ms)
+        until_ms, window = (closing.at_ms, closing.window) if is_open else (None, None)
+        return Wait("drafting", "the model is answering", until_ms, window=window)
+    if is_open:
+        reason = f"a draft is ready; {closing.reason}"
+        return Wait("window", reason, closing.at_ms, window=closing.window)
     return Commit(turn.turn_id, draft, closing.reason)
 
 
@@ -270,10 +275,12 @@ def _begin(turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int) 
     if closing.closed:
         return Start(turn.turn_id, batch, attempt, closing.reason, closing)
     if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX:
-        return Wait("window", closing.reason, closing.at_ms)
+        return Wait("window", closing.reason, closing.at_ms, window=closing.window)
     early_ms = closing.at_ms - pace.early_lead_ms
     if now_ms < early_ms:
-        return Wait("window", closing.reason, closing.at_ms, wake_ms=early_ms)
+        return Wait(
+            "window", closing.reason, closing.at_ms, wake_ms=early_ms, window=closing.window
+        )
     reason = (
         f"early: the window closes in {(closing.at_ms - now_ms) / 1_000:.1f} s, "
         f"the model takes about {pace.early_lead_ms / 1_000:.1f} s"

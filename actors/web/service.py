@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
 from actors import wiring
@@ -16,6 +17,15 @@ from actors.settings import Settings
 from actors.web import analytics, api, companies, console, health, people, refusals, webhooks
 from actors.web.access import Access
 from actors.web.ingress import Ingress
+
+
+class _Pages(StaticFiles):
+    """Asked about anew each time: a page is never put together from two releases."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def build(settings: Settings) -> FastAPI:
@@ -43,5 +53,5 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(console.routes(parts, access))
     app.include_router(health.routes(parts, router))
     with as_file(files("actors.web").joinpath("static")) as static:
-        app.mount("/static", StaticFiles(directory=Path(static)), name="static")
+        app.mount("/static", _Pages(directory=Path(static)), name="static")
     return app

@@ -170,7 +170,7 @@ async def test_another_server_at_the_address_is_not_chatwoot(peers: str) -> None
 
 
 async def test_a_look_tells_who_may_speak(chatwoot: Chatwoot, peers: str) -> None:
-    assert await chatwoot.look("77", "900000") == Seen(Standing(status="pending"))
+    assert await chatwoot.look("77", "900000", "900001") == Seen(Standing(status="pending"))
     told = {
         "status": "open",
         "labels": ["vip"],
@@ -182,7 +182,7 @@ async def test_a_look_tells_who_may_speak(chatwoot: Chatwoot, peers: str) -> Non
     standing = Standing(
         "open", "user", ("vip",), blocked=True, can_reply=False, changed_ms=1_781_700_000_410
     )
-    assert await chatwoot.look("77", "900000") == Seen(standing)
+    assert await chatwoot.look("77", "900000", "900001") == Seen(standing)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ async def test_a_look_finds_the_last_word_of_a_person(
     await steer(peers, conversations=told, people={"77": said})
     # With a user's token our own reply is a user's too; the marker tells it apart.
     await chatwoot.send(REPLY, nobody_else)
-    seen_now = await chatwoot.look("77", "900000")
+    seen_now = await chatwoot.look("77", "900000", "900001")
     assert seen_now is not None
     person = seen_now.person
     assert (person.text, person.how) == (text, how) if person else text is None
@@ -224,13 +224,26 @@ async def test_a_look_finds_the_last_word_of_a_person(
 
 async def test_a_look_begins_after_the_message(chatwoot: Chatwoot, peers: str) -> None:
     await steer(peers, people={"77": [BIA]})
-    seen_now = await chatwoot.look("77", "900000")
+    seen_now = await chatwoot.look("77", "900000", "900001")
     assert seen_now is not None
     assert seen_now.person is not None
-    later = await chatwoot.look("77", seen_now.person.message_id)
+    later = await chatwoot.look("77", seen_now.person.message_id, "0")
     assert later == Seen(Standing(status="pending"))
     # From no message on, an answer of long ago would count.
-    assert await chatwoot.look("77", "web-1") == Seen(Standing(status="pending"))
+    assert await chatwoot.look("77", "web-1", "web-1") == Seen(Standing(status="pending"))
+
+
+async def test_a_look_lists_no_messages_where_none_is_newer(chatwoot: Chatwoot, peers: str) -> None:
+    await steer(peers, people={"77": [BIA]})
+    seen_now = await chatwoot.look("77", "900000", "900000")
+    assert seen_now is not None
+    assert seen_now.person is not None, "somebody wrote since: they are listed"
+    newest = seen_now.person.message_id
+    await steer(peers, people={"77": [BIA]}, faults={"list": [{"status": 500}]})
+    later = str(int(newest) + 1_000)
+    assert await chatwoot.look("77", later, later) == Seen(Standing(status="pending"))
+    with pytest.raises(Retryable):  # the fault waited there: between two messages they are listed
+        await chatwoot.look("77", newest, later)
 
 
 async def test_a_bot_token_looks_at_what_it_may_and_asks_once_for_what_it_may_not(
@@ -238,12 +251,12 @@ async def test_a_bot_token_looks_at_what_it_may_and_asks_once_for_what_it_may_no
 ) -> None:
     await steer(peers, bot_token=True, people={"77": [BIA]})
     for _ in range(2):
-        seen_now = await chatwoot.look("77", "900000")
+        seen_now = await chatwoot.look("77", "900000", "900001")
         assert seen_now is not None
         assert seen_now.person is not None, "the conversation shows its last message"
     # A fault of the list waits there still: nobody asked for a list any more.
     await steer(peers, bot_token=True, faults={"list": [{"status": 500}]})
-    assert await chatwoot.look("77", "900000") == Seen(Standing(status="pending"))
+    assert await chatwoot.look("77", "900000", "900001") == Seen(Standing(status="pending"))
     assert await chatwoot.find(REPLY) is None
 
 
@@ -251,18 +264,18 @@ async def test_a_token_that_may_not_read_the_conversation_sees_nothing(
     chatwoot: Chatwoot, peers: str
 ) -> None:
     await steer(peers, bot_token=True, bot_reads=False)
-    assert await chatwoot.look("77", "900000") is None
+    assert await chatwoot.look("77", "900000", "900001") is None
     await steer(peers, bot_token=True, bot_reads=True)  # Chatwoot was upgraded meanwhile
-    assert await chatwoot.look("77", "900000") is not None
+    assert await chatwoot.look("77", "900000", "900001") is not None
 
 
 async def test_another_refusal_of_the_list_is_not_for_ever(chatwoot: Chatwoot, peers: str) -> None:
     await steer(peers, people={"77": [BIA, BIA]}, faults={"list": [{"status": 401}]})
     await chatwoot.send(REPLY, nobody_else)
-    blind = await chatwoot.look("77", "900000")
+    blind = await chatwoot.look("77", "900000", "900001")
     assert blind is not None
     assert blind.person is None, "the last message alone is ours"
-    again = await chatwoot.look("77", "900000")
+    again = await chatwoot.look("77", "900000", "900001")
     assert again is not None
     assert again.person is not None
 
@@ -274,7 +287,7 @@ async def test_a_look_that_may_succeed_later_is_retryable(
 ) -> None:
     await steer(peers, faults={kind: [fault]})
     with pytest.raises(Retryable):
-        await chatwoot.look("77", "900000")
+        await chatwoot.look("77", "900000", "900001")
 
 
 def noted(found: dict[str, Any]) -> list[str]:

@@ -191,7 +191,7 @@ async def test_more_calls_than_useful_are_left_out(monkeypatch: pytest.MonkeyPat
 
 async def test_the_journal_as_a_channel_has_nobody_to_ask() -> None:
     channel: Channel = JournalChannel()
-    assert await channel.look("web-1", "5") is None
+    assert await channel.look("web-1", "5", "5") is None
     await channel.typing(Cue("web-1", on=True))
 
 
