@@ -37,8 +37,9 @@ MODEL_CALLS_MAX = 2_000
 """Model calls under way in one process; more wait for a connection, within the time limit."""
 
 CHANNEL_CALLS_MAX = 32
-"""Posts to Chatwoot under way in one process; more wait in line outside the client's pool, which
-looks at every connection and every waiting call whenever one ends."""
+"""Posts of one company under way in one process; more wait in line outside the client's pool, which
+looks at every connection and every waiting call whenever one ends. Each company has its own line: a
+Chatwoot that hangs delays nobody else."""
 
 TYPING_CALLS_MAX = 4
 """Connections kept for typing indicators, so that they never stand in a reply's way."""
@@ -91,7 +92,6 @@ class Personas:
         self._made: dict[str, tuple[Company, Persona]] = {}
         self._journal = JournalChannel()
         self._channel_http = channel_client(CHANNEL_CALLS_MAX)
-        self._channel_places = asyncio.Semaphore(CHANNEL_CALLS_MAX)
         self._typing_http = channel_client(TYPING_CALLS_MAX)
         self._file_http = file_client()
         self._readings = Readings()
@@ -151,7 +151,7 @@ class Personas:
                 self._channel_http,
                 company.chatwoot,
                 typing_http=self._typing_http,
-                places=self._channel_places,
+                places=asyncio.Semaphore(CHANNEL_CALLS_MAX),
                 indicators=indicators,
             )
         return channels

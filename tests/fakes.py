@@ -204,9 +204,9 @@ class MemoryJournal:
         self.interrupt("recorded")
         return first, self._seq[key]
 
-    async def epoch(self, key: Key) -> int:
-        self.interrupt("epoch")
-        return self._epoch[key]
+    async def counters(self, key: Key) -> tuple[int, int] | None:
+        self.interrupt("counters")
+        return (self._seq[key], self._epoch[key]) if self._seq[key] else None
 
     async def stay_alive(self, holder: str) -> None:
         self.alive.add(holder)
@@ -259,6 +259,7 @@ class MemoryChannel:
         self.notes: list[Outgoing] = []
         self.cues: list[Cue] = []
         self.seen: Seen | None = None
+        self.looks: list[tuple[str, str]] = []
         self.calls: list[str] = []
         self.faults: dict[str, list[Exception]] = defaultdict(list)
         self.stored = False
@@ -289,7 +290,8 @@ class MemoryChannel:
     async def look(
         self, conversation_id: str, after_message_id: str, newest_message_id: str
     ) -> Seen | None:
-        del conversation_id, after_message_id, newest_message_id
+        del conversation_id
+        self.looks.append((after_message_id, newest_message_id))
         self.interrupt("look")
         self.calls.append("look")
         if self.faults["look"]:

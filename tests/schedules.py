@@ -22,6 +22,7 @@ from actors.conversation.events import (
     Paused,
     PersonReplied,
     ReplyCommitted,
+    ReplyWithheld,
     Resumed,
     SetAside,
     StandingSeen,
@@ -89,7 +90,7 @@ def _someone(dice: random.Random, at_ms: int, place: int) -> FromOutside:
             return PersonReplied(at_ms=at_ms, person=person)
         case "standing":
             standing = Standing(
-                status=dice.choice(["pending", "pending", "open", "resolved"]),
+                status=dice.choice(["pending", "pending", "open", "resolved", "snoozed"]),
                 assignee=dice.choice(["", "", "user"]),
                 labels=dice.choice([(), (), ("vip",), ("stop",)]),
                 blocked=dice.random() < 0.05,
@@ -182,9 +183,10 @@ class _Word:
             case StandingSeen(standing=standing, at_ms=at_ms):
                 before = self.standing.status
                 if before and standing.status != before:
-                    opened = (before, standing.status) == ("pending", "open")
-                    if not (opened and self.person):
-                        self.person, self.spoke_ms = opened, at_ms
+                    if (before, standing.status) == ("pending", "open"):
+                        self.person, self.spoke_ms = True, at_ms
+                    elif standing.status == "pending" or before == "resolved":
+                        self.person = False
                 self.standing = standing
 
     def is_the_bots(self, now_ms: int, manners: Manners) -> bool:
@@ -195,7 +197,7 @@ class _Word:
             (self.person and not back)
             or now_ms < self.paused_until_ms
             or self.standing.assignee == "user"
-            or self.standing.status == "resolved"
+            or self.standing.status in ("resolved", "snoozed")
             or self.standing.blocked
             or not self.standing.can_reply
             or "stop" in self.standing.labels
@@ -235,6 +237,7 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
         if not holds:
             raise Broken(rule, plan, rehearsal.log)
 
+    word = _Word()
     arrived_ms, outcomes = dict[int, int](), dict[int, str]()
     state, drafting = State(), False
     covers: tuple[int, ...] = ()
@@ -242,6 +245,10 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
     last_outcome_ms, failed = 0, False
     for seq, event in enumerate(rehearsal.log, start=1):
         require(decode(encode(event)) == event, "an event is read as it was written")
+        if isinstance(event, LeftUnanswered | ReplyWithheld):
+            why = "only what a person has the word about is left unanswered"
+            require(not word.is_the_bots(event.at_ms, plan.conduct.manners), why)
+        word.hears(event)
         match event:
             case MessageReceived(at_ms=at_ms):
                 arrived_ms[seq] = at_ms
@@ -273,6 +280,8 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
             last_outcome_ms, failed = event.at_ms, False
         state = apply(state, seq, event)
     require(set(outcomes) == set(arrived_ms), "every message has an outcome")
+    faults = any(call.error for call in plan.calls) or any(post.error for post in plan.posts)
+    require(faults or "SetAside" not in outcomes.values(), "nothing is set aside without a fault")
     require(len(answered) == len(set(answered)), "no message is answered twice")
     require(state.reply is None and not state.open, "nothing is left open")
     require(len(posted) == len(set(posted)), "no part stands twice")

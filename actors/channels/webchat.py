@@ -18,7 +18,7 @@ class JournalChannel:
         return reply.reply_id
 
     async def find(self, reply: Outgoing) -> str | None:
-        return reply.reply_id
+        """Never: the journal's own event of the sending is the sending, and it is not written."""
 
     async def look(
         self, conversation_id: str, after_message_id: str, newest_message_id: str

@@ -233,8 +233,9 @@ class ConversationActor:
 
     async def _record(self, event: Event) -> None:
         before = self._pen.state
-        await self._pen.record(event)
-        self._ports.tally.count(self._key.company_id, before, event)
+        was_heard = await self._pen.record(event)
+        if not (was_heard and isinstance(event, FromOutside)):
+            self._ports.tally.count(self._key.company_id, before, event)
 
     # The turn.
 

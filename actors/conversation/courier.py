@@ -140,7 +140,9 @@ class Courier:
         if seen is not None:
             await self._note(seen)
             self._be_silent_if_asked(persona)
+        # Last of all: also what was accepted meanwhile and never delivered.
         await self._pen.check()
+        self._be_silent_if_asked(persona)
 
     def _be_silent_if_asked(self, persona: Persona) -> None:
         now_ms = self._ports.clock.now_ms()
@@ -155,7 +157,7 @@ class Courier:
             await self._record(
                 StandingSeen(at_ms=now_ms, standing=seen.standing, how="before sending")
             )
-        if seen.person is not None:
+        if seen.person is not None and seen.person.message_id not in self._pen.state.memory.heard:
             await self._record(PersonReplied(at_ms=now_ms, person=seen.person))
 
     async def _find(self, channel: Channel, outgoing: Outgoing) -> str | None:

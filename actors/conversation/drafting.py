@@ -39,6 +39,7 @@ class Draft:
         self._pen = pen
         self._persona = persona
         self._ports = ports
+        self._before_seq = pen.state.seq + 1
         self._open_seqs = {entry.seq for entry in pen.state.open} | set(start.batch.seqs)
         self.cost_tokens = 0
         self._task: asyncio.Task[turns.Work] | None = None
@@ -85,7 +86,9 @@ class Draft:
             jitter=self._ports.dice.between(0, 1),
         )
 
-    def _drafted(self, answer: Answer, read: tuple[Read, ...]) -> turns.Drafted:
+    def _drafted(self, answer: Answer, read: tuple[Read, ...]) -> turns.Drafted | turns.DraftFailed:
+        if not answer.text.strip() and not answer.hand_over:
+            return self._failed(Retryable("the responder answered with an empty text"))
         self.cost_tokens = answer.tokens_in + answer.tokens_out or self.cost_tokens
         return turns.Drafted(
             covers=self._start.batch.seqs,
@@ -102,7 +105,7 @@ class Draft:
         history, contents = await asyncio.gather(
             self._pen.patiently(
                 lambda: self._ports.log.read_last(
-                    self._key, HISTORY_EVENTS_MAX, before=max(batch.seqs)
+                    self._key, HISTORY_EVENTS_MAX, before=self._before_seq
                 )
             ),
             self._contents(batch.entries),

@@ -35,6 +35,7 @@ def said_before(entries: Sequence[Entry], leave_out: Collection[int]) -> list[Li
         event.reply_id: event.parts_sent for _, event in events if isinstance(event, ReplyWithheld)
     }
     lines: list[Line] = []
+    people: set[str] = set()
     for seq, event in events:
         match event:
             case MessageReceived(message=message) if seq not in leave_out:
@@ -46,6 +47,7 @@ def said_before(entries: Sequence[Entry], leave_out: Collection[int]) -> list[Li
                     said = "\n\n".join(parts[: unsaid[reply_id]])
                 if said:
                     lines.append(Line("assistant", said))
-            case PersonReplied(person=person) if person.text:
+            case PersonReplied(person=person) if person.text and person.message_id not in people:
+                people.add(person.message_id)
                 lines.append(Line("assistant", person.text))
     return lines

@@ -101,8 +101,8 @@ def _of_customer_and_people(before: State, event: Event | Unknown) -> dict[str, 
                 Count.ATTACHMENTS: len(message.attachments),
                 **({} if interval is None else INTERVALS.observed(interval)),
             }
-        case PersonReplied():
-            return {Count.PERSON_REPLIES: 1}
+        case PersonReplied(person=person):
+            return {} if person.message_id in before.memory.heard else {Count.PERSON_REPLIES: 1}
         case Paused():
             return {Count.PAUSES: 1}
         case Resumed():

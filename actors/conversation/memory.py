@@ -6,7 +6,7 @@ journal: only what came after `seq`, and what is unanswered.
 
 import msgspec
 
-from actors.channels.message import Standing
+from actors.channels.message import FromPerson, Standing
 from actors.conversation.events import (
     CustomerTyping,
     Event,
@@ -45,6 +45,13 @@ CHARS_PER_S_MAX = 15
 on average, Palin et al. 2019): a text that must have been begun before our reply was cut in on."""
 
 
+HEARD_MAX = 8
+"""Answers of people remembered by their ids: a webhook and a look tell of the same one."""
+
+CLOCKS_APART_MS = 2_000
+"""The channel's clock and ours may differ by so much."""
+
+
 class Pause(msgspec.Struct, frozen=True):
     """Somebody made the bot silent by hand; `until_ms` None: until somebody resumes it."""
 
@@ -76,9 +83,10 @@ class Rhythm(msgspec.Struct, frozen=True):
 class Memory(msgspec.Struct, frozen=True):
     """What is remembered of a conversation beside what is unanswered. `seq`: the last event in it.
 
-    `begun`: the first message had its outcome. `typing_ms`: since when the customer types, 0: they
-    do not; `typed_ms`: when they last typed. `asked_ms`: when the model was asked after a window
-    had closed, 0: it is not being asked so; `answers_ms`: how long it took, newest last.
+    `heard`: the ids of the last answers of people. `begun`: the first message had its outcome.
+    `typing_ms`: since when the customer types, 0: they do not; `typed_ms`: when they last typed.
+    `asked_ms`: when the model was asked after a window had closed, 0: it is not being asked so;
+    `answers_ms`: how long it took, newest last.
     """
 
     seq: int = 0
@@ -86,6 +94,7 @@ class Memory(msgspec.Struct, frozen=True):
     taken: Taken | None = None
     pause: Pause | None = None
     rhythm: Rhythm = Rhythm()
+    heard: tuple[str, ...] = ()
     begun: bool = False
     typing_ms: int = 0
     typed_ms: int = 0
@@ -136,6 +145,14 @@ def _after_turn(memory: Memory, event: Event | Unknown) -> Memory:
             return memory
 
 
+def _gives_back(before: Standing, now: Standing, taken: Taken | None) -> bool:
+    """Whether a change of status gives the word to the bot: back to it, or a conversation that had
+    ended begins anew. A report from before the person's word, delivered late, gives nothing."""
+    if taken and now.changed_ms and now.changed_ms + CLOCKS_APART_MS < taken.at_ms:
+        return False
+    return now.status == "pending" or before.status == "resolved"
+
+
 def _stand(memory: Memory, standing: Standing, at_ms: int) -> Memory:
     """The memory after a report of the channel; an older report than the last changes nothing."""
     before = memory.standing
@@ -144,11 +161,21 @@ def _stand(memory: Memory, standing: Standing, at_ms: int) -> Memory:
     taken = memory.taken
     if before.status and standing.status and standing.status != before.status:
         if standing.status == "open" and before.status == "pending":
-            taken = taken or Taken(at_ms, "a person opened the conversation")
-        else:
-            # Back to the bot, or a conversation that had ended and begins anew.
+            reason = taken.reason if taken else "a person opened the conversation"
+            taken = Taken(at_ms, reason)
+        elif _gives_back(before, standing, taken):
             taken = None
     return msgspec.structs.replace(memory, standing=standing, taken=taken)
+
+
+def _spoken(memory: Memory, person: FromPerson, at_ms: int) -> Memory:
+    """The memory after a person's answer; one that was told of before changes nothing."""
+    if person.message_id and person.message_id in memory.heard:
+        return memory
+    where = " on the phone" if person.how == "phone app" else ""
+    taken = Taken(at_ms, f"{person.name or 'a person'} answered{where}")
+    heard = (*memory.heard, person.message_id)[-HEARD_MAX:]
+    return msgspec.structs.replace(memory, taken=taken, heard=heard)
 
 
 def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
@@ -167,10 +194,7 @@ def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
         case StandingSeen(at_ms=at_ms, standing=standing):
             return _stand(memory, standing, at_ms)
         case PersonReplied(at_ms=at_ms, person=person):
-            who = person.name or "a person"
-            where = " on the phone" if person.how == "phone app" else ""
-            taken = Taken(at_ms, f"{who} answered{where}")
-            return msgspec.structs.replace(memory, taken=taken)
+            return _spoken(memory, person, at_ms)
         case HandedOver(at_ms=at_ms, reason=reason):
             return msgspec.structs.replace(
                 memory, taken=Taken(at_ms, f"handed over to a person: {reason}"), begun=True

@@ -53,6 +53,11 @@ class Pen:
             if entry.seq > remembered_seq:
                 self._heard(state, event)
             state = apply(state, entry.seq, event)
+        if state.reply is not None:
+            # Whoever held the pen may have begun a post long after the promise, until just now.
+            tried_ms = max(state.reply.tried_at_ms, self._clock.now_ms())
+            reply = msgspec.structs.replace(state.reply, tried_at_ms=tried_ms)
+            state = msgspec.structs.replace(state, reply=reply)
         self.state = msgspec.structs.replace(state, seq=max(state.seq, replay.seq))
         self.epoch, self._write = taken.epoch, 0
 
@@ -74,10 +79,10 @@ class Pen:
             for entry in entries:
                 self._apply(entry.seq, entry.raw)
 
-    async def record(self, *events: Event) -> None:
+    async def record(self, *events: Event) -> bool:
         """Writes events, then takes them in, with what came in between, in the journal's order.
 
-        Raises errors.Fenced when another holds the pen.
+        Whether they were read back, and so heard. Raises errors.Fenced when another holds the pen.
         """
         then = self.state
         for place, event in enumerate(events, start=1):
@@ -97,16 +102,20 @@ class Pen:
             raise Fenced(f"conversation {self._key}: the journal was set back, it ends at {last}")
         if first == self.state.seq + 1 and last == then.seq:
             self.state = then
-        else:
-            await self.read_on()
+            return False
+        await self.read_on()
+        return True
 
     async def check(self) -> None:
-        """Raises errors.Fenced when another holds the pen."""
-        held = await self.patiently(lambda: self._log.epoch(self._key))
+        """Takes in what nobody delivered. Raises errors.Fenced when another holds the pen."""
+        counters = await self.patiently(lambda: self._log.counters(self._key))
+        seq, held = counters or (0, 0)
         if held != self.epoch:
             raise Fenced(
                 f"conversation {self._key}: epoch {self.epoch} is over, {held} holds the pen"
             )
+        if seq > self.state.seq:
+            await self.read_on()
 
     async def patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats a call while Redis is away: what is accepted waits, nothing is given up."""

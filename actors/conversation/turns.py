@@ -307,7 +307,7 @@ def _deliver(reply: Reply, work: Work, silent: Silence | None, now_ms: int) -> D
     not_before_ms = reply.retry_at_ms
     if read_back:
         not_before_ms = max(not_before_ms, reply.tried_at_ms + READ_BACK_GRACE_MS)
-    if silent is not None and not read_back and not all_sent:
+    if silent is not None and not read_back:
         return Withhold(reply, silent.reason)
     if now_ms < not_before_ms:
         phase = "retrying" if reply.failures else "sending"

@@ -182,11 +182,6 @@ class Journal:
             )
         return answer[1], answer[2]
 
-    async def epoch(self, key: Key) -> int:
-        """The epoch of whoever holds the pen now."""
-        with translating():
-            return int(await self._redis.hget(redis_keys(key).meta, "epoch") or 0)
-
     async def stay_alive(self, holder: str) -> None:
         """Says that a host lives, for ALIVE_MS."""
         with translating():

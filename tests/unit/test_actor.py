@@ -13,6 +13,7 @@ from actors.conversation.events import (
     LeftUnanswered,
     MessageAmended,
     PartSent,
+    Paused,
     PersonReplied,
     ReplyCommitted,
     ReplySent,
@@ -29,7 +30,7 @@ from actors.conversation.events import (
 from actors.conversation.pace import Pace
 from actors.errors import Fenced, Permanent, Retryable
 from actors.journal.keys import SLOTS
-from tests.fakes import KEY, World, away, settle
+from tests.fakes import KEY, World, away, now, settle
 
 
 @contextlib.asynccontextmanager
@@ -502,6 +503,121 @@ async def test_the_channel_is_looked_at_right_before_sending(seen: Seen, reason:
     assert isinstance(withheld, ReplyWithheld)
     assert withheld.reason.startswith(reason)
     assert await world.journal.unanswered(range(SLOTS), world.clock.now_ms()) == []
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_what_comes_during_the_look_counts(delivered: bool) -> None:  # noqa: FBT001
+    """Also where nobody delivers it: the journal is asked right before the post."""
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+
+    def interrupt(call: str) -> None:
+        if call == "look":
+            noted = now(world.note(from_person(world)))
+            if delivered:
+                actor.deliver(*noted)
+
+    world.channel.interrupt = interrupt
+    actor.deliver(*await world.write("one"))
+    async with running(actor) as task:
+        await world.clock.advance(13)
+        assert task.done()
+    assert world.channel.posted == []
+    assert happened(world, ReplyWithheld) == ["ReplyWithheld"]
+
+
+async def test_a_pen_that_is_lost_during_the_look_posts_nothing() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+
+    def interrupt(call: str) -> None:
+        if call == "look":
+            now(world.journal.activate(KEY, "me"))
+
+    world.channel.interrupt = interrupt
+    actor.deliver(*await world.write("one"))
+    task = asyncio.create_task(actor.run())
+    await world.clock.advance(13)
+    with pytest.raises(Fenced):
+        await task
+    assert world.channel.posted == []
+
+
+async def test_the_look_begins_at_the_first_message_that_is_answered() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    for text in ("one", "two", "three"):
+        actor.deliver(*await world.write(text))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert world.channel.looks == [("48211", "48213")]
+
+
+async def test_the_same_answer_of_a_person_told_twice_silences_once() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    told = from_person(world)
+    await world.note(told)
+    await world.note(Resumed(at_ms=world.clock.now_ms(), by="api"))
+    await world.note(told)  # the webhook of what a look had seen
+    actor.deliver(*await world.write("and now?"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert len(world.channel.posted) == 1
+    (prompt,) = world.model.prompts
+    assert [line.text for line in prompt.history] == ["I am on it"]
+
+
+async def test_a_hand_over_is_remembered_after_a_crash() -> None:
+    world = World()
+    world.model.hand_over = "wants a refund"
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(13)
+    await world.write("two")
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(30)
+    assert len(world.channel.posted) == 1
+
+
+async def test_resuming_ends_a_pause() -> None:
+    world = World()
+    at_ms = world.clock.now_ms()
+    await world.note(Paused(at_ms=at_ms, by="api", reason="lunch"))
+    await world.note(Resumed(at_ms=at_ms, by="api"))
+    await world.write("one")
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(13)
+    assert len(world.channel.posted) == 1
+
+
+async def test_the_model_sees_its_own_answer_to_the_message_before() -> None:
+    """Also where the next message had come before that answer."""
+    world = World(Pace(on_new_message="queue"))
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(11)
+        actor.deliver(*await world.write("two"))
+        await world.clock.advance(20)
+    assert [line.text for line in world.model.prompts[1].history] == ["one", "re: one"]
+
+
+async def test_a_promise_of_another_process_is_looked_for_after_it_was_taken_over() -> None:
+    """Its post may have begun long after the promise."""
+    world = World()
+    world.channel.faults["look"] = [Retryable("no connection")]
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(13)  # promised, not sent
+    await world.clock.advance(60)
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(8)
+        assert world.channel.posted == [], "the one before may be posting still"
+        await world.clock.advance(2)
+    assert len(world.channel.posted) == 1
 
 
 async def test_a_look_that_fails_is_tried_again_like_a_send() -> None:

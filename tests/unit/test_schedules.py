@@ -40,6 +40,9 @@ def test_a_rule_that_is_broken_on_purpose_is_caught(monkeypatch: pytest.MonkeyPa
         broken.setattr(turns, "silence", nobody_is_silent)
         assert "while a person has the word" in caught(200)
     with monkeypatch.context() as broken:
+        broken.setattr(turns, "silence", lambda *_: Silence("never a word"))
+        assert caught(20) == "only what a person has the word about is left unanswered"
+    with monkeypatch.context() as broken:
         broken.setattr(turns, "_too_early", lambda *_: True)
         assert caught(2_000) == "the longest wait holds"
     with monkeypatch.context() as broken:
