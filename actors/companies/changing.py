@@ -41,8 +41,11 @@ async def change(
     for _ in range(WRITES_MAX):
         await directory.refresh(redis)
         is_new = company_id not in directory.ids()
-        sealed = await _sealed(directory, company_id, body, change)
-        written = await store.write(company_id, sealed, directory.stored.version)
+        # Of one moment: another change in this process may refresh the directory meanwhile.
+        stored = directory.stored
+        table = change(stored.tables.get(company_id))
+        sealed = await _sealed(directory, company_id, body, table)
+        written = await store.write(company_id, sealed, stored.version)
         if written == "full":
             raise Crowded(f"{COMPANIES_MAX} companies are stored, no more are allowed")
         if written != "changed":
@@ -52,10 +55,9 @@ async def change(
 
 
 async def _sealed(
-    directory: Directory, company_id: str, body: Table, change: Change
+    directory: Directory, company_id: str, body: Table, table: Table | None
 ) -> Table | None:
     """The table to be stored, after the company that it makes was found good."""
-    table = change(directory.stored.tables.get(company_id))
     if table is None and not directory.is_written(company_id):
         return None
     # Aside: a check may import somebody's code, and a passphrase takes its time.
