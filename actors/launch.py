@@ -48,7 +48,8 @@ class Run:
     def start(self) -> None:
         """Brings everything up. Raises Misconfigured."""
         settings, undo = self._settings, self._undo
-        wiring.directory_of(settings).require_one()
+        self._directory = wiring.directory_of(settings)
+        self._directory.require_one()
         undo.enter_context(embedded.locked(settings.data_dir))
         embedded.end(embedded.leftovers(settings.data_dir))
         undo.callback(lambda: embedded.end(embedded.leftovers(settings.data_dir), 2.0))
@@ -126,14 +127,14 @@ class Run:
         if not settings.ray_address:
             known |= embedded.ray_environment() | {"RAY_API_SERVER_ADDRESS": dashboard}
         embedded.write_environment(settings.data_dir / "env", known)
-        webchat = [name for name, company in settings.companies().items() if company.webchat]
+        companies = settings.companies()
         say(f"  service    {url}  (API at {url}/docs)")
-        if webchat:
+        if any(company.webchat for company in companies.values()):
             say(f"  web chat   {url}/chat")
-        for name, company in settings.companies().items():
+        for name, company in companies.items():
             if company.chatwoot is not None:
                 say(f"  webhook    {url}/webhook/chatwoot/{name}")
-        for company_id, why in wiring.directory_of(settings).broken().items():
+        for company_id, why in self._directory.broken().items():
             say(f"  broken     {company_id}: {why}")
         say(f"  dashboard  {dashboard if not settings.ray_address else settings.ray_address}")
         say(f"  shell      . {settings.data_dir / 'env'}   (sets REDIS_URL, RAY_ADDRESS)")

@@ -8,7 +8,7 @@ import httpx
 from actors.analytics.tallies import Tallies
 from actors.channels.chatwoot import Chatwoot
 from actors.channels.download import Downloads, file_client
-from actors.channels.typing import TWILIO, WHATSAPP, Indicator, TwilioTyping, WhatsAppTyping
+from actors.channels.typing import indicators
 from actors.channels.webchat import JournalChannel
 from actors.clock import Clock
 from actors.companies.company import Company
@@ -142,17 +142,14 @@ class Personas:
     def _channels(self, company: Company) -> dict[str, Channel]:
         channels: dict[str, Channel] = {"webchat": self._journal, "api": self._journal}
         if company.chatwoot is not None:
-            indicators: dict[str, Indicator] = {}
-            if company.twilio is not None:
-                indicators[TWILIO] = TwilioTyping(self._typing_http, company.twilio)
-            if company.whatsapp is not None:
-                indicators[WHATSAPP] = WhatsAppTyping(self._typing_http, company.whatsapp)
             channels["chatwoot"] = Chatwoot(
                 self._channel_http,
                 company.chatwoot,
                 typing_http=self._typing_http,
                 places=asyncio.Semaphore(CHANNEL_CALLS_MAX),
-                indicators=indicators,
+                indicators=indicators(
+                    self._typing_http, twilio=company.twilio, whatsapp=company.whatsapp
+                ),
             )
         return channels
 

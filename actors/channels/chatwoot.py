@@ -33,8 +33,8 @@ LOOK_S = 8.0
 """A look at a conversation ends within so long."""
 
 LOOKS_MAX = 32
-"""Looks of a company under way at once, each of two calls; others wait. They have places of their
-own: a look may be part of the check for which a post holds one."""
+"""Looks of a company under way at once, each of one call or two; others wait. They have places of
+their own: a look may be part of the check for which a post holds one."""
 
 TYPING_WAITING_MAX = 20
 """Typing calls of a company under way or in line; more are left out: they would come too late."""
@@ -60,7 +60,7 @@ class Chatwoot:
         places: asyncio.Semaphore,
         indicators: Mapping[str, Indicator] | None = None,
     ) -> None:
-        """`places`: so many posts are under way at once, of all companies; others wait.
+        """`places`: so many posts of this company are under way at once; others wait.
 
         `indicators`: the networks' own, by the channel as Chatwoot names it (channels.typing).
         """
@@ -121,9 +121,9 @@ class Chatwoot:
     ) -> Seen | None:
         """Who may speak now, and the last reply of a person after that message.
 
-        `newest_message_id`: the newest that is known; where Chatwoot's last message is no newer,
-        and none between them is of interest, the messages are not listed. None where the token may
-        not read the conversation (an agent bot's, before 4.14.2).
+        `newest_message_id`: the newest that is known. Where it is that very message, and Chatwoot's
+        last one is no newer, the messages are not listed. None where the token may not read the
+        conversation (an agent bot's, before 4.14.2).
         """
         what = f"Chatwoot, looking at conversation {conversation_id}"
         # Without a message to begin after, a person's reply of last year would count.

@@ -208,8 +208,8 @@ class ConversationActor:
                 await self._commit(decision)
             case turns.Send():
                 await self._send(decision)
-            case turns.PassOn(reply=reply):
-                await self._pass_on(decision, reply)
+            case turns.PassOn():
+                await self._pass_on(decision)
             case turns.Rest():
                 pass
             case _:
@@ -297,7 +297,8 @@ class ConversationActor:
             case Silenced(reason=reason):
                 await self._give_up(turns.Withhold(send.reply, reason))
 
-    async def _pass_on(self, decision: turns.PassOn, reply: Reply) -> None:
+    async def _pass_on(self, decision: turns.PassOn) -> None:
+        reply = decision.reply
         match await self._courier.hand_over(reply, self._persona):
             case None:
                 await self._give_up(decision)

@@ -91,7 +91,7 @@ class Courier:
     async def bring(self, send: turns.Send, persona: Persona) -> Outcome:
         """Brings the next part. Raises errors.Fenced when another holds the pen."""
         reply = send.reply
-        outgoing = self._outgoing(reply, part_id(reply.reply_id, reply.sent))
+        outgoing = self._outgoing(reply, reply.sent, reply.parts[reply.sent])
         in_doubt = send.read_back
         try:
             channel = self._channel(persona, reply.channel)
@@ -113,9 +113,7 @@ class Courier:
 
     async def hand_over(self, reply: Reply, persona: Persona) -> NotTaken | Refused | None:
         """Passes the conversation to a person; None if that is done."""
-        note = msgspec.structs.replace(
-            self._outgoing(reply, part_id(reply.reply_id, "hand-over")), text=reply.hand_over
-        )
+        note = self._outgoing(reply, "hand-over", reply.hand_over)
         await self._pen.check()
         try:
             await self._channel(persona, reply.channel).hand_over(note)
@@ -125,8 +123,8 @@ class Courier:
             return Refused(str(error))
         return None
 
-    def _outgoing(self, reply: Reply, named: str) -> Outgoing:
-        text = reply.parts[reply.sent] if reply.sent < len(reply.parts) else ""
+    def _outgoing(self, reply: Reply, part: int | str, text: str) -> Outgoing:
+        named = part_id(reply.reply_id, part)
         return Outgoing(self._key.conversation_id, named, text, reply.after_message_id)
 
     async def _check(self, channel: Channel, reply: Reply, persona: Persona) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from actors.clock import Clock
 from actors.conversation.events import Event, Unknown, decode, encode
 from actors.conversation.ports import Log
-from actors.conversation.state import State, apply, folded, promised, remembered, settled_by
+from actors.conversation.state import State, apply, promised, recalled, remembered, settled_by
 from actors.errors import Fenced, Retryable
 from actors.journal.entries import Write
 from actors.journal.keys import Key
@@ -46,7 +46,7 @@ class Pen:
         """Takes the pen from whoever holds it, and takes in what is unanswered."""
         taken = await self.patiently(lambda: self._log.activate(self._key, self._holder))
         replay = taken.replay
-        state = folded(replay.memory, 0, ())
+        state = recalled(replay.memory)
         remembered_seq = state.memory.seq
         for entry in replay.entries:
             event = decode(entry.raw)

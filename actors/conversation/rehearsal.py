@@ -177,12 +177,11 @@ class Rehearsal:
         if not post.error:
             self._sent(reply)
             return
-        aside = turns.PutAside(reply.answers, "the channel refused the reply", post.error)
-        after = (
-            aside
-            if post.final
-            else turns.after_send_failure(reply, post.error, 0.0, None, self.now_ms)
-        )
+        if post.final:
+            reason = "the channel refused the reply"
+            self._deliver(turns.PutAside(reply.answers, reason, post.error))
+            return
+        after = turns.after_send_failure(reply, post.error, 0.0, None, self.now_ms)
         if isinstance(after, turns.PutAside):
             self._deliver(after)
             return

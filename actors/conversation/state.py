@@ -241,16 +241,18 @@ def remembered(memory: Memory) -> bytes:
     return msgspec.json.encode(memory)
 
 
-def folded(memory: bytes, seq: int, entries: Iterable[tuple[int, Event | Unknown]]) -> State:
-    """The state of a conversation that was remembered, after these events; `seq` is its last.
-
-    A memory that cannot be read (of a later release) is begun anew.
-    """
+def recalled(memory: bytes) -> State:
+    """A state that holds what was remembered; a memory that cannot be read (of a later release) is
+    begun anew."""
     try:
-        kept = _memories.decode(memory) if memory else Memory()
+        return State(memory=_memories.decode(memory) if memory else Memory())
     except msgspec.DecodeError:
-        kept = Memory()
-    state = State(memory=kept)
+        return State()
+
+
+def folded(memory: bytes, seq: int, entries: Iterable[tuple[int, Event | Unknown]]) -> State:
+    """The state of a conversation that was remembered, after these events; `seq` is its last."""
+    state = recalled(memory)
     for place, event in entries:
         state = apply(state, place, event)
     return msgspec.structs.replace(state, seq=max(state.seq, seq))

@@ -1,5 +1,7 @@
 """Says what goes into a journal and what comes out of it."""
 
+from typing import Literal
+
 import msgspec
 
 from actors.journal.keys import Key
@@ -33,6 +35,11 @@ class Full(msgspec.Struct, frozen=True):
     """The conversation has as many unanswered messages as it may."""
 
     waiting: int
+
+
+Only = Literal["always", "known", "waiting"]
+"""When a note is taken: always, where the conversation has a journal, where a message in it is
+unanswered."""
 
 
 class Noted(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Keeps the journals in Redis: appends, hands over the pen, records, reads, trims."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -13,6 +13,7 @@ from actors.journal.entries import (
     Entry,
     Full,
     Noted,
+    Only,
     Replay,
     Unanswered,
     Write,
@@ -133,12 +134,11 @@ class Journal:
         raw: bytes,
         *,
         at_ms: int,
-        only: Literal["always", "known", "waiting"],
+        only: Only,
     ) -> Noted | None:
         """Puts an event in the journal that is no customer's message; None if it was left out.
 
-        The same `note_id` is put there once, "" any number of times. `only`: `known` where the
-        conversation has a journal, `waiting` where a message is unanswered.
+        The same `note_id` is put there once, "" any number of times.
         """
         keys = redis_keys(key)
         with translating():

@@ -22,6 +22,7 @@ from actors.conversation.events import (
     PersonReplied,
     StandingSeen,
 )
+from actors.journal.entries import Only
 from actors.settings import one_sentence
 from actors.web.chatwoot_shapes import MessageCreated, PersonSaid, Place, id_of
 from actors.web.refusals import Refused
@@ -39,9 +40,6 @@ ABOUT_STANDING = (
 
 SPEAKING = ("status", "assignee", "label", "cached_label")
 """The changed attributes of a conversation that decide who may speak begin so."""
-
-Only = Literal["always", "known", "waiting"]
-"""When an event is noted: always, where the conversation is known, where a message waits in it."""
 
 
 class Incoming(msgspec.Struct, frozen=True):

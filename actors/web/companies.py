@@ -14,7 +14,7 @@ from actors.companies.directory import Directory, Entry
 from actors.companies.sealing import MARK, SECRETS
 from actors.companies.store import table_in
 from actors.errors import Misconfigured
-from actors.layers import leaves, source_of
+from actors.layers import WHOLE, leaves, source_of
 from actors.settings import CompanySettings
 from actors.telemetry import redact
 from actors.web.access import Access, bearer
@@ -107,7 +107,7 @@ def _values(
     table: Mapping[str, Any], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in table.items():
-        if isinstance(value, Mapping) and value and key != "parameters":
+        if isinstance(value, Mapping) and value and key not in WHOLE:
             yield from _values(value, (*above, key))
         else:
             yield (*above, key), value

@@ -19,12 +19,11 @@ from actors.conversation.pace import Pace
 from actors.conversation.state import Open
 from actors.conversation.window import closes
 from actors.errors import Retryable
-from actors.journal.entries import Appended, Full, Noted
+from actors.journal.entries import Appended, Full, Noted, Only
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import Journal
 from actors.personas import pace_of
 from actors.placement import Router
-from actors.telemetry import logger
 from actors.web.refusals import Refused
 from actors.web.typing_gate import TypingGate
 from actors.wiring import Parts
@@ -39,7 +38,6 @@ REDIS_PAUSE_S = 0.1
 LOADS_FRESH_MS = 2_000
 """The number of a company's unanswered messages is read anew after so long."""
 
-_log = logger("ingress")
 _T = TypeVar("_T")
 
 
@@ -148,11 +146,11 @@ class Ingress:
         event: FromOutside,
         *,
         note_id: str,
-        only: Literal["always", "known", "waiting"],
+        only: Only,
     ) -> Noted | None:
         """Puts in the journal what is no customer's message, and tells the actor at once.
 
-        See journal.stream.Journal.note for `note_id` and `only`, and for None. Raises Retryable
+        See journal.stream.Journal.note for `note_id`, `only` and None. Raises Retryable
         where Redis stays away: then it may be sent again.
         """
         key = Key(company.company_id, conversation_id)

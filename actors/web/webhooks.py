@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from actors.clock import Clock
 from actors.companies.company import Company
 from actors.companies.directory import Directory
-from actors.web.chatwoot_events import Ignored, Incoming, Observed, Only, Reading, read
+from actors.journal.entries import Only
+from actors.web.chatwoot_events import Ignored, Incoming, Observed, Reading, read
 from actors.web.chatwoot_shapes import MessageCreated
 from actors.web.ingress import Accepted, Ingress, body_of
 from actors.web.refusals import Refused

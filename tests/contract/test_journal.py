@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Literal
 
 import pytest
 from redis.asyncio import Redis
 
 from actors.conversation.ports import Log
 from actors.errors import Fenced
-from actors.journal.entries import Activation, Appended, Full, Noted, Write
+from actors.journal.entries import Activation, Appended, Full, Noted, Only, Write
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import Journal
 from tests.fakes import MemoryJournal
@@ -19,7 +18,6 @@ NOW = 1_760_000_000_000
 WAITING_MAX = 5
 
 AnyJournal = Journal | MemoryJournal
-Only = Literal["always", "known", "waiting"]
 
 
 @pytest.fixture(params=["memory", "redis_6", "redis_7"])

@@ -150,7 +150,7 @@ def test_an_assignment_cancels_the_turn_and_its_end_brings_the_bot_back(place: P
     assert again.json()["status"] == "ignored", "status webhooks come doubled"
     reported(place, conversation, status="pending", updated_at=now_s + 60)
     until("no silence", lambda: place.show(conversation)["memory"]["silence"] is None or None)
-    wrote(place, conversation, "still there?", updated_at=1_781_700_003.5)
+    wrote(place, conversation, "still there?", updated_at=now_s + 61)
     assert until("the reply", lambda: place.posted(conversation))
 
 
