@@ -90,8 +90,9 @@ class Chat:
         return self.at(f"#panel-{name}").get_attribute("hidden") is None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One browser for this folder: its event loop has to end before other tests run theirs."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
         yield chromium
