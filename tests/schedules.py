@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from actors.channels.message import FromPerson, Message, Standing
@@ -18,6 +19,7 @@ from actors.conversation.events import (
     FromOutside,
     HandedOver,
     LeftUnanswered,
+    MessageAmended,
     MessageReceived,
     Paused,
     PersonReplied,
@@ -81,8 +83,14 @@ def _pace(dice: random.Random) -> Pace:
 
 def _someone(dice: random.Random, at_ms: int, place: int) -> FromOutside:
     """Somebody else than the customer's keyboard does something."""
-    kind = dice.choice(["typing", "typing", "person", "standing", "pause", "resume", "resume"])
+    kind = dice.choice(
+        ["typing", "typing", "person", "standing", "pause", "resume", "resume", "amend", "amend"]
+    )
     match kind:
+        case "amend":
+            number = 1_000 + 10 * dice.randrange(max(1, place))
+            changed = Message(str(number), "changed " * dice.randint(0, 9), "chatwoot")
+            return MessageAmended(at_ms=at_ms, message=changed)
         case "typing":
             return CustomerTyping(at_ms=at_ms, on=dice.random() < 0.6)
         case "person":
@@ -241,6 +249,9 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
     arrived_ms, outcomes = dict[int, int](), dict[int, str]()
     state, drafting = State(), False
     covers: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+    began = TurnStarted(at_ms=0, turn="", covers=(), attempt=0, reason="", how="", join_reason="")
+    superseded = dict[str, int]()
     answered, posted = list[int](), [(name, part) for _, name, part in rehearsal.posted]
     last_outcome_ms, failed = 0, False
     for seq, event in enumerate(rehearsal.log, start=1):
@@ -254,7 +265,8 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
                 arrived_ms[seq] = at_ms
             case TurnStarted(covers=covers):
                 require(not drafting, "one draft at a time")
-                drafting = True
+                drafting, began, texts = True, event, _texts(state, covers)
+                _waited(require, plan, state, event)
                 batch = next_batch(state.open[: plan.conduct.pace.largest_batch], plan.conduct.pace)
                 require(covers == batch.seqs, "a draft covers the next batch in order")
             case TurnFailed():
@@ -262,17 +274,24 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
             case TurnSuperseded():
                 require(drafting, "only a draft is superseded")
                 drafting = False
+                superseded[event.turn] = superseded.get(event.turn, 0) + (not event.early)
+                few = superseded[event.turn] <= plan.conduct.pace.supersede_max
+                require(few, "a turn is superseded no more often than it may be")
             case LeftUnanswered() | SetAside():
                 drafting = False
             case ReplyCommitted(answers=answers):
                 require(drafting and set(answers) == set(covers), "a promise is the draft")
                 drafting = False
-                _covers(require, plan, state, event)
+                _covers(require, plan, state, event, began, superseded.get(event.turn, 0))
+                unchanged = texts == _texts(state, covers)
+                told = "what was changed since is not in it", "what came since is answered next"
+                require(unchanged or event.reason.endswith(told), "a promise is over what stands")
                 since_ms = max(
                     arrived_ms[min(answers)] + plan.conduct.pace.longest_wait_ms, last_outcome_ms
                 )
                 require(failed or event.at_ms <= since_ms + MODEL_MS_MAX, "the longest wait holds")
                 answered.extend(answers)
+                superseded.clear()
                 failed = False
         for settled in settled_by(event):
             require(settled not in outcomes, f"message {settled} has one outcome")
@@ -287,17 +306,52 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
     require(len(posted) == len(set(posted)), "no part stands twice")
 
 
-def _covers(require, plan: Schedule, state: State, commit: ReplyCommitted) -> None:  # type: ignore[no-untyped-def]
-    """A promise covers what was unanswered: all that is joined, or it says why not."""
+def _texts(state: State, seqs: Sequence[int]) -> tuple[str, ...]:
+    return tuple(entry.message.text for entry in state.open if entry.seq in seqs)
+
+
+def _covers(  # type: ignore[no-untyped-def]
+    require,
+    plan: Schedule,
+    state: State,
+    commit: ReplyCommitted,
+    began: TurnStarted,
+    superseded: int,
+) -> None:
+    """A promise covers what was unanswered: all that is joined, or there is a limit that says why
+    not, told by other means than the rules under test."""
     pace = plan.conduct.pace
     open_seqs = {entry.seq for entry in state.open}
     require(set(commit.answers) <= open_seqs, "a promise answers only what is unanswered")
     batch = next_batch(state.open[: pace.largest_batch], pace)
-    if set(batch.seqs) != set(commit.answers):
-        require(
-            commit.reason.endswith("what came since is answered next"),
-            f"a promise leaves out {set(batch.seqs) ^ set(commit.answers)} without a reason",
-        )
+    if set(batch.seqs) == set(commit.answers):
+        return
+    first_ms = min(entry.at_ms for entry in state.open[: pace.largest_batch])
+    allowed = (
+        pace.on_new_message == "queue"
+        or superseded >= pace.supersede_max
+        or len(began.covers) >= pace.largest_batch
+        or commit.at_ms >= first_ms + pace.longest_wait_ms
+    )
+    why = f"a promise leaves out {set(batch.seqs) ^ set(commit.answers)} without a reason"
+    require(allowed and commit.reason.endswith("what came since is answered next"), why)
+
+
+def _waited(require, plan: Schedule, state: State, start: TurnStarted) -> None:  # type: ignore[no-untyped-def]
+    """A first draft that is not early begins when the customer was quiet for the company's window,
+    where no other clock counts: a learned one, typing, the longest wait, a full batch, a retry."""
+    pace = plan.conduct.pace
+    oldest = state.open[: pace.largest_batch]
+    if start.early or start.attempt > 1 or pace.learned or state.memory.typed_ms:
+        return
+    if len(oldest) >= pace.largest_batch:
+        return
+    window_ms = pace.quiet_window_ms
+    if pace.first_window_ms is not None and not state.memory.begun and len(oldest) == 1:
+        window_ms = pace.first_window_ms
+    quiet_ms = max(entry.at_ms for entry in oldest) + window_ms
+    longest_ms = min(entry.at_ms for entry in oldest) + pace.longest_wait_ms
+    require(start.at_ms >= min(quiet_ms, longest_ms), "the window is waited for")
 
 
 def run(seed: int) -> Broken | None:

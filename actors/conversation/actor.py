@@ -25,7 +25,6 @@ from actors.conversation.events import (
     FromOutside,
     ReplySent,
     TurnInterrupted,
-    Unknown,
 )
 from actors.conversation.manners import silence
 from actors.conversation.pen import Pen
@@ -120,6 +119,10 @@ class ConversationActor:
     def has_mail(self) -> bool:
         return self._look or bool(self._inbox)
 
+    @property
+    def _has_news(self) -> bool:
+        return self.has_mail or self._pen.has_news
+
     def glance(self) -> Glance:
         """What it is doing now."""
         state, now_ms = self._pen.state, self._now()
@@ -163,7 +166,7 @@ class ConversationActor:
         try:
             if not self._pen.epoch:
                 await self._pen.take()
-            while not isinstance(decision := await self._next(), turns.Rest) or self.has_mail:
+            while not isinstance(decision := await self._next(), turns.Rest) or self._has_news:
                 self._doing = decision
                 await self._perform(decision)
             self._doing = turns.Rest()
@@ -211,7 +214,8 @@ class ConversationActor:
             case turns.PassOn():
                 await self._pass_on(decision)
             case turns.Rest():
-                pass
+                if not self.has_mail:
+                    await self._pen.remember()
             case _:
                 await self._give_up(decision)
 
@@ -227,14 +231,13 @@ class ConversationActor:
             # What was delivered before the reading and is not in the journal is not true.
             self._inbox = {s: raw for s, raw in self._inbox.items() if s not in told}
 
-    def _hear(self, before: State, event: Event | Unknown) -> None:
-        if isinstance(event, FromOutside):
-            self._ports.tally.count(self._key.company_id, before, event)
+    def _hear(self, before: State, event: FromOutside) -> None:
+        self._ports.tally.count(self._key.company_id, before, event)
 
     async def _record(self, event: Event) -> None:
         before = self._pen.state
-        was_heard = await self._pen.record(event)
-        if not (was_heard and isinstance(event, FromOutside)):
+        await self._pen.record(event)
+        if not isinstance(event, FromOutside):  # of those the pen tells, once
             self._ports.tally.count(self._key.company_id, before, event)
 
     # The turn.
@@ -243,7 +246,7 @@ class ConversationActor:
         self._show_typing()
         await self._record(records.of(start, self._now()))
         # Messages that came in while it was recorded are seen in the next round, which supersedes.
-        self._work = turns.Drafting(start.batch.seqs)
+        self._work = turns.Drafting(start.batch.seqs, start.as_of)
         self._draft = Draft(self._key, start, self._pen, self._persona, self._ports)
         self._draft.begin(self._woken)
 

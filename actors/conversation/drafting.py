@@ -11,12 +11,17 @@ from actors.conversation.pen import Pen
 from actors.conversation.ports import Persona, Ports
 from actors.conversation.state import Open
 from actors.errors import Permanent, Retryable
+from actors.journal.entries import Entry
 from actors.journal.keys import Key
-from actors.llm.prompt import Content, Prompt, tokens, within_budget
+from actors.llm.prompt import Content, Line, Prompt, tokens, within_budget
 from actors.llm.responder import Answer
 
-HISTORY_EVENTS_MAX = 200
-"""Events read back from the journal for the prompt's history."""
+HISTORY_PAGE = 200
+HISTORY_PAGES_MAX = 10
+"""The prompt's history is read back in so many pages of so many events at most."""
+
+HISTORY_LINES = 100
+"""No further page is read when so many lines were said in those before."""
 
 TURN_S = 300.0
 """A draft takes no longer than this, with all attachments, tools and rounds."""
@@ -99,20 +104,13 @@ class Draft:
             hand_over=answer.hand_over,
             tools=answer.tools,
             read=read,
+            as_of=self._start.as_of,
         )
 
     async def _prompt(self, batch: Batch) -> tuple[Prompt, tuple[Read, ...]]:
-        history, contents = await asyncio.gather(
-            self._pen.patiently(
-                lambda: self._ports.log.read_last(
-                    self._key, HISTORY_EVENTS_MAX, before=self._before_seq
-                )
-            ),
-            self._contents(batch.entries),
-        )
+        lines, contents = await asyncio.gather(self._lines(), self._contents(batch.entries))
         customer = next((e.message.sender for e in batch.entries if e.message.sender), "")
         texts = [_worded(entry, contents.get(entry.seq, ())) for entry in batch.entries]
-        lines = said_before(history, self._open_seqs)
         prompt = Prompt(
             system=self._persona.voice(customer=customer, now_ms=self._ports.clock.now_ms()),
             history=within_budget(lines, self._ports.history_tokens),
@@ -134,6 +132,23 @@ class Draft:
             if contents.get(entry.seq)
         )
         return prompt, read
+
+    async def _lines(self) -> list[Line]:
+        """What was said before. Typing and the like fill pages too: it is the lines that count."""
+        history: tuple[Entry, ...] = ()
+        lines: list[Line] = []
+        for _ in range(HISTORY_PAGES_MAX):
+            page = await self._page(history[0].seq if history else self._before_seq)
+            history = (*page, *history)
+            lines = said_before(history, self._open_seqs)
+            if len(page) < HISTORY_PAGE or len(lines) >= HISTORY_LINES:
+                break
+        return lines
+
+    async def _page(self, before: int) -> tuple[Entry, ...]:
+        return await self._pen.patiently(
+            lambda: self._ports.log.read_last(self._key, HISTORY_PAGE, before=before)
+        )
 
     async def _contents(self, entries: Sequence[Open]) -> dict[int, tuple[Content, ...]]:
         """What came with the messages, read; by sequence number."""

@@ -83,7 +83,7 @@ class TurnStarted(_Event, frozen=True, tag="turn_started"):
 
 
 class TurnSuperseded(_Event, frozen=True, tag="turn_superseded"):
-    """The draft was thrown away because message `by` came in.
+    """The draft was thrown away because message `by` came in, or because event `by` changed one.
 
     `tokens_wasted`: what the draft had cost, as far as is known; `early`: it was begun early and
     the window had not closed.

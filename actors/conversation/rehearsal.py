@@ -120,12 +120,12 @@ class Rehearsal:
             return
         call, self._call = self._call[1], None
         assert isinstance(self.work, turns.Drafting)
-        covers = self.work.covers
+        covers, as_of = self.work.covers, self.work.as_of
         if call.error:
             self.work = turns.DraftFailed(covers, call.error, call.retryable, None, 0.0)
         else:
             self.work = turns.Drafted(
-                covers, call.text, "", call.tokens_in, call.tokens_out, call.hand_over
+                covers, call.text, "", call.tokens_in, call.tokens_out, call.hand_over, as_of=as_of
             )
 
     def _drop(self) -> None:
@@ -139,7 +139,7 @@ class Rehearsal:
         self._record(records.of(decision, self.now_ms, tokens_wasted=wasted))
         if isinstance(decision, turns.Start):
             call = self._model(decision.batch)
-            self.work = turns.Drafting(decision.batch.seqs)
+            self.work = turns.Drafting(decision.batch.seqs, decision.as_of)
             self._call = (self.now_ms + call.took_ms, call)
 
     def _cost(self) -> int:

@@ -27,11 +27,12 @@ from actors.conversation.memory import Memory, remember
 
 
 class Open(msgspec.Struct, frozen=True):
-    """A message without a promised answer."""
+    """A message without a promised answer. `changed_seq`: the event that last changed it, or 0."""
 
     seq: int
     at_ms: int
     message: Message
+    changed_seq: int = 0
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -177,13 +178,22 @@ def _on_reply(reply: Reply | None, event: Event) -> Reply | None:
             return reply
 
 
-def _amended(open_: tuple[Open, ...], message: Message) -> tuple[Open, ...]:
+def _amended(open_: tuple[Open, ...], message: Message, seq: int) -> tuple[Open, ...]:
     return tuple(
-        msgspec.structs.replace(entry, message=message)
+        msgspec.structs.replace(
+            entry,
+            message=message,
+            changed_seq=seq if _reads_otherwise(entry.message, message) else entry.changed_seq,
+        )
         if entry.message.message_id == message.message_id
         else entry
         for entry in open_
     )
+
+
+def _reads_otherwise(before: Message, now: Message) -> bool:
+    """Whether the customer says something else now; Chatwoot tells of much that changes nothing."""
+    return (before.text, before.attachments) != (now.text, now.attachments)
 
 
 def apply(state: State, seq: int, event: Event | Unknown) -> State:
@@ -197,7 +207,7 @@ def apply(state: State, seq: int, event: Event | Unknown) -> State:
         case MessageReceived(at_ms=at_ms, message=message):
             return msgspec.structs.replace(then, open=(*state.open, Open(seq, at_ms, message)))
         case MessageAmended(message=message):
-            return msgspec.structs.replace(then, open=_amended(state.open, message))
+            return msgspec.structs.replace(then, open=_amended(state.open, message, seq))
         case ReplyCommitted():
             left = _without(state.open, event.answers)
             return msgspec.structs.replace(

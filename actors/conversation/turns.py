@@ -33,9 +33,10 @@ READ_BACK_GRACE_MS = 9_000
 
 
 class Drafting(msgspec.Struct, frozen=True):
-    """The model is being asked about these messages."""
+    """The model is being asked about these messages, as they were after event `as_of`."""
 
     covers: tuple[int, ...]
+    as_of: int = 0
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class Drafted(msgspec.Struct, frozen=True):
     hand_over: str = ""
     tools: tuple[ToolRun, ...] = ()
     read: tuple[Read, ...] = ()
+    as_of: int = 0
 
 
 class DraftFailed(msgspec.Struct, frozen=True):
@@ -92,18 +94,20 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Record the start of the turn, then ask the model. `early`: the window is still open."""
+    """Record the start of the turn, then ask the model. `early`: the window is still open; `as_of`:
+    the last event that the batch knows of."""
 
     turn_id: str
     batch: Batch
     attempt: int
     reason: str
     closing: Closing
+    as_of: int
     early: bool = False
 
 
 class Supersede(msgspec.Struct, frozen=True):
-    """Cancel the draft: message `by` is not in it. `early`: its window had not closed."""
+    """Cancel the draft: what event `by` says is not in it. `early`: its window had not closed."""
 
     turn_id: str
     by: int
@@ -213,7 +217,8 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
     turn = state.turn if state.turn and state.turn.turn_id == turn_id else Turn(turn_id, ())
     if now_ms < turn.retry_at_ms:
         return Wait("retrying", "the model failed and is asked again", turn.retry_at_ms)
-    return _begin(turn, batch, closes(oldest, state.memory, pace, now_ms), pace, now_ms)
+    closing = closes(oldest, state.memory, pace, now_ms)
+    return _begin(turn, batch, closing, pace, now_ms, as_of=state.seq)
 
 
 def _with_draft(
@@ -221,6 +226,7 @@ def _with_draft(
 ) -> Decision:
     oldest = state.open[: pace.largest_batch]
     closing = closes(oldest, state.memory, pace, now_ms)
+    is_open = turn.early and not closing.closed
     if set(draft.covers) != set(batch.seqs):
         newest = state.open[-1].seq
         if _too_early(state, turn, draft, pace, now_ms):
@@ -231,7 +237,13 @@ def _with_draft(
         if isinstance(draft, Drafted):
             return Commit(turn.turn_id, draft, f"{why_not}; what came since is answered next")
         return Wait("drafting", f"the model is answering; {why_not}", None)
-    is_open = turn.early and not closing.closed
+    changed_seq = max(entry.changed_seq for entry in batch.entries)
+    if changed_seq > draft.as_of:
+        why_not = None if is_open else _why_not_again(turn, oldest, pace, now_ms)
+        if why_not is None:
+            return Supersede(turn.turn_id, by=changed_seq, early=is_open)
+        if isinstance(draft, Drafted):
+            return Commit(turn.turn_id, draft, f"{why_not}; what was changed since is not in it")
     if isinstance(draft, Drafting):
         until_ms, window = (closing.at_ms, closing.window) if is_open else (None, None)
         return Wait("drafting", "the model is answering", until_ms, window=window)
@@ -261,19 +273,26 @@ def _why_keep(
     """Why a stale draft is finished and sent all the same, or None: it may be thrown away."""
     if pace.on_new_message != "supersede":
         return "a message during a turn waits for the next one"
-    if turn.superseded >= pace.supersede_max:
-        return f"the turn was superseded {turn.superseded} times"
     if len(draft.covers) >= pace.largest_batch:
         return f"{len(draft.covers)} messages, the largest batch"
+    return _why_not_again(turn, oldest, pace, now_ms)
+
+
+def _why_not_again(turn: Turn, oldest: Sequence[Open], pace: Pace, now_ms: int) -> str | None:
+    """Why a draft may not be thrown away once more, or None."""
+    if turn.superseded >= pace.supersede_max:
+        return f"the turn was superseded {turn.superseded} times"
     if now_ms >= min(entry.at_ms for entry in oldest) + pace.longest_wait_ms:
         return f"the first message has waited {pace.longest_wait_ms / 1_000:g} s, the longest wait"
     return None
 
 
-def _begin(turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int) -> Wait | Start:
+def _begin(
+    turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int, *, as_of: int
+) -> Wait | Start:
     attempt = turn.attempts + 1
     if closing.closed:
-        return Start(turn.turn_id, batch, attempt, closing.reason, closing)
+        return Start(turn.turn_id, batch, attempt, closing.reason, closing, as_of)
     if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX:
         return Wait("window", closing.reason, closing.at_ms, window=closing.window)
     early_ms = closing.at_ms - pace.early_lead_ms
@@ -285,7 +304,7 @@ def _begin(turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int) 
         f"early: the window closes in {(closing.at_ms - now_ms) / 1_000:.1f} s, "
         f"the model takes about {pace.early_lead_ms / 1_000:.1f} s"
     )
-    return Start(turn.turn_id, batch, attempt, reason, closing, early=True)
+    return Start(turn.turn_id, batch, attempt, reason, closing, as_of, early=True)
 
 
 def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:
