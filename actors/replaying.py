@@ -9,6 +9,7 @@ from rich.table import Table
 from actors.conversation.events import Event, Unknown, decode
 from actors.conversation.pace import Pace
 from actors.conversation.replay import Figures, Line, Replayed, replay
+from actors.conversation.replay import model_ms as usual_ms
 from actors.conversation.turns import Conduct
 from actors.errors import Misconfigured
 from actors.journal.keys import Key
@@ -38,10 +39,14 @@ async def replayed(
     events: list[tuple[int, Event]] = [
         (seq, event) for seq, event in decoded if not isinstance(event, Unknown)
     ]
+    took_ms = usual_ms(events) if model_ms is None else model_ms
     given = {name: value for name, value in changes.items() if value is not None}
+    if company.draft_early:
+        # A draft is begun so early that it is ready when the window closes.
+        given.setdefault("early_lead_ms", took_ms)
     pace = msgspec.structs.replace(pace_of(company), **given)
     require_sound(pace)
-    return replay(events, Conduct(pace, manners_of(company)), model_ms)
+    return replay(events, Conduct(pace, manners_of(company)), took_ms)
 
 
 def require_sound(pace: Pace) -> None:

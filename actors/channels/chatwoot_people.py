@@ -120,7 +120,8 @@ def person_of(message: dict[str, Any], via: str) -> FromPerson | None:
     if how is None:
         return None
     name = _word(object_of(message.get("sender")).get("name"))
-    return FromPerson(str(message.get("id")), _said(message), how, name)
+    said_ms = changed_ms(message.get("created_at"))
+    return FromPerson(str(message.get("id")), _said(message), how, name, said_ms)
 
 
 def _how(message: dict[str, Any], attributes: dict[str, Any], via: str) -> str | None:

@@ -80,12 +80,14 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class FromPerson(msgspec.Struct, frozen=True):
-    """What a person of the company wrote to the customer. `how`: user | phone app | api."""
+    """What a person of the company wrote to the customer. `how`: user | phone app | api; `said_ms`:
+    when, by the channel's clock (0: unknown)."""
 
     message_id: str
     text: str
     how: str
     name: str = ""
+    said_ms: int = 0
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -1,13 +1,19 @@
 """Reads from the journal's events what was said before, as the model is told it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from actors.conversation.events import (
+    Event,
+    HandedOver,
     MessageAmended,
     MessageReceived,
+    PartSent,
     PersonReplied,
     ReplyCommitted,
+    ReplySent,
     ReplyWithheld,
+    SetAside,
+    Unknown,
     decode,
 )
 from actors.journal.entries import Entry
@@ -31,9 +37,7 @@ def said_before(entries: Sequence[Entry], leave_out: Collection[int]) -> list[Li
         for _, event in events
         if isinstance(event, MessageAmended)
     }
-    unsaid = {
-        event.reply_id: event.parts_sent for _, event in events if isinstance(event, ReplyWithheld)
-    }
+    unsaid = _unsaid(event for _, event in events)
     lines: list[Line] = []
     people: set[str] = set()
     for seq, event in events:
@@ -44,10 +48,28 @@ def said_before(entries: Sequence[Entry], leave_out: Collection[int]) -> list[Li
             case ReplyCommitted(reply_id=reply_id, parts=parts, text=text):
                 said = text
                 if reply_id in unsaid:
-                    said = "\n\n".join(parts[: unsaid[reply_id]])
+                    said = "\n\n".join((parts or (text,))[: unsaid[reply_id]])
                 if said:
                     lines.append(Line("assistant", said))
             case PersonReplied(person=person) if person.text and person.message_id not in people:
                 people.add(person.message_id)
                 lines.append(Line("assistant", person.text))
     return lines
+
+
+def _unsaid(events: Iterable[Event | Unknown]) -> dict[str, int]:
+    """Of the replies that were promised and given up, how many parts the customer has seen."""
+    unsaid: dict[str, int] = {}
+    promised, seen = "", 0
+    for event in events:
+        match event:
+            case ReplyCommitted(reply_id=reply_id):
+                promised, seen = reply_id, 0
+            case PartSent(part=part):
+                seen = part + 1
+            case ReplyWithheld() | SetAside() if promised:
+                unsaid[promised] = seen
+                promised = ""
+            case ReplySent() | HandedOver():
+                promised = ""
+    return unsaid

@@ -61,9 +61,14 @@ def _by_standing(memory: Memory, manners: Manners) -> Silence | None:
 
 
 def _taken(memory: Memory, manners: Manners, now_ms: int) -> Silence | None:
-    taken = memory.taken
+    taken, turned = memory.taken, memory.turned
     if taken is None:
         return None
+    if turned is not None and turned.at_ms >= taken.at_ms:
+        # The status came back to the bot, whichever statuses the company leaves to it.
+        allowed = manners.allowed_statuses
+        if turned.before not in allowed and turned.now in allowed:
+            return None
     until_ms = None
     if manners.resume_after_ms is not None:
         until_ms = taken.at_ms + manners.resume_after_ms

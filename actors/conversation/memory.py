@@ -66,6 +66,14 @@ class Taken(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Turned(msgspec.Struct, frozen=True):
+    """The status went from `before` to `now`, as was told at `at_ms`."""
+
+    at_ms: int
+    before: str
+    now: str
+
+
 class Rhythm(msgspec.Struct, frozen=True):
     """How the customer writes: the intervals between messages of one thought, newest last.
 
@@ -83,7 +91,9 @@ class Rhythm(msgspec.Struct, frozen=True):
 class Memory(msgspec.Struct, frozen=True):
     """What is remembered of a conversation beside what is unanswered. `seq`: the last event in it.
 
-    `heard`: the ids of the last answers of people. `begun`: the first message had its outcome.
+    `turned`: the last change of status. `given_ms`: when the word was last given to the bot, by the
+    channel's clock. `heard`: the ids of the last answers of people. `begun`: the first message had
+    its outcome.
     `typing_ms`: since when the customer types, 0: they do not; `typed_ms`: when they last typed.
     `asked_ms`: when the model was asked after a window had closed, 0: it is not being asked so;
     `answers_ms`: how long it took, newest last.
@@ -92,6 +102,8 @@ class Memory(msgspec.Struct, frozen=True):
     seq: int = 0
     standing: Standing = Standing()
     taken: Taken | None = None
+    turned: Turned | None = None
+    given_ms: int = 0
     pause: Pause | None = None
     rhythm: Rhythm = Rhythm()
     heard: tuple[str, ...] = ()
@@ -158,24 +170,30 @@ def _stand(memory: Memory, standing: Standing, at_ms: int) -> Memory:
     before = memory.standing
     if standing.changed_ms and standing.changed_ms < before.changed_ms:
         return memory
-    taken = memory.taken
-    if before.status and standing.status and standing.status != before.status:
-        if standing.status == "open" and before.status == "pending":
-            reason = taken.reason if taken else "a person opened the conversation"
-            taken = Taken(at_ms, reason)
-        elif _gives_back(before, standing, taken):
-            taken = None
-    return msgspec.structs.replace(memory, standing=standing, taken=taken)
+    then = msgspec.structs.replace(memory, standing=standing)
+    if not before.status or not standing.status or standing.status == before.status:
+        return then
+    taken, given_ms = memory.taken, memory.given_ms
+    if standing.status == "open" and before.status == "pending":
+        taken = Taken(at_ms, taken.reason if taken else "a person opened the conversation")
+    elif _gives_back(before, standing, taken):
+        taken, given_ms = None, standing.changed_ms
+    turned = Turned(at_ms, before.status, standing.status)
+    return msgspec.structs.replace(then, taken=taken, turned=turned, given_ms=given_ms)
 
 
 def _spoken(memory: Memory, person: FromPerson, at_ms: int) -> Memory:
-    """The memory after a person's answer; one that was told of before changes nothing."""
+    """The memory after a person's answer; one that was told of before changes nothing, nor does one
+    from clearly before the word was given back, which is told late: webhooks come in any order."""
     if person.message_id and person.message_id in memory.heard:
         return memory
+    heard = (*memory.heard, person.message_id)[-HEARD_MAX:]
+    then = msgspec.structs.replace(memory, heard=heard)
+    if person.said_ms and person.said_ms + CLOCKS_APART_MS < memory.given_ms:
+        return then
     where = " on the phone" if person.how == "phone app" else ""
     taken = Taken(at_ms, f"{person.name or 'a person'} answered{where}")
-    heard = (*memory.heard, person.message_id)[-HEARD_MAX:]
-    return msgspec.structs.replace(memory, taken=taken, heard=heard)
+    return msgspec.structs.replace(then, taken=taken)
 
 
 def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
@@ -201,8 +219,8 @@ def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
             )
         case Paused(reason=reason, until_ms=until_ms):
             return msgspec.structs.replace(memory, pause=Pause(reason, until_ms))
-        case Resumed():
-            return msgspec.structs.replace(memory, pause=None, taken=None)
+        case Resumed(at_ms=at_ms):
+            return msgspec.structs.replace(memory, pause=None, taken=None, given_ms=at_ms)
         case ReplySent(at_ms=at_ms) | PartSent(at_ms=at_ms):
             rhythm = msgspec.structs.replace(memory.rhythm, replied_ms=at_ms)
             return msgspec.structs.replace(memory, rhythm=rhythm)

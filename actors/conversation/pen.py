@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from actors.clock import Clock
-from actors.conversation.events import Event, Unknown, decode, encode
+from actors.conversation.events import Event, FromOutside, Unknown, decode, encode
 from actors.conversation.ports import Log
 from actors.conversation.state import State, apply, promised, recalled, remembered, settled_by
 from actors.errors import Fenced, Retryable
@@ -17,8 +17,9 @@ from actors.telemetry import logger
 AWAY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """While Redis is away a conversation tries again after these pauses, the last one for ever."""
 
-Heard = Callable[[State, Event | Unknown], None]
-"""Told of every event that comes from outside, with the state before it."""
+Heard = Callable[[State, FromOutside], None]
+"""Told once of every event that comes from outside, with the state before it: when it has become
+part of what is remembered beside the journal, so that no later holder hears it again."""
 
 _log = logger("conversation")
 _T = TypeVar("_T")
@@ -30,7 +31,7 @@ class Pen:
     `epoch` is 0 until the pen is taken. `state` only ever changes to what the journal holds.
     """
 
-    __slots__ = ("_clock", "_heard", "_holder", "_key", "_log", "_write", "epoch", "state")
+    __slots__ = ("_clock", "_heard", "_holder", "_key", "_log", "_new", "_write", "epoch", "state")
 
     def __init__(self, key: Key, log: Log, clock: Clock, holder: str, heard: Heard) -> None:
         self._heard = heard
@@ -39,6 +40,7 @@ class Pen:
         self._log = log
         self._clock = clock
         self._write = 0
+        self._new: list[tuple[int, State, FromOutside]] = []
         self.epoch = 0
         self.state = State()
 
@@ -48,10 +50,11 @@ class Pen:
         replay = taken.replay
         state = recalled(replay.memory)
         remembered_seq = state.memory.seq
+        self._new.clear()
         for entry in replay.entries:
             event = decode(entry.raw)
             if entry.seq > remembered_seq:
-                self._heard(state, event)
+                self._keep(entry.seq, state, event)
             state = apply(state, entry.seq, event)
         if state.reply is not None:
             # Whoever held the pen may have begun a post long after the promise, until just now.
@@ -68,8 +71,27 @@ class Pen:
     def _apply(self, seq: int, raw: bytes) -> None:
         event = decode(raw)
         if seq > self.state.seq:
-            self._heard(self.state, event)
+            self._keep(seq, self.state, event)
         self.state = apply(self.state, seq, event)
+
+    def _keep(self, seq: int, before: State, event: Event | Unknown) -> None:
+        if isinstance(event, FromOutside):
+            self._new.append((seq, before, event))
+
+    def _tell(self, remembered_seq: int) -> None:
+        """Tells of what is remembered now."""
+        while self._new and self._new[0][0] <= remembered_seq:
+            _, before, event = self._new.pop(0)
+            self._heard(before, event)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something came from outside that is not remembered beside the journal yet."""
+        return bool(self._new)
+
+    async def remember(self) -> None:
+        """Writes down what is remembered, and takes in what came in between."""
+        await self.record()
 
     async def read_on(self) -> None:
         """Takes in all that the journal holds after the last event taken in."""
@@ -79,14 +101,16 @@ class Pen:
             for entry in entries:
                 self._apply(entry.seq, entry.raw)
 
-    async def record(self, *events: Event) -> bool:
+    async def record(self, *events: Event) -> None:
         """Writes events, then takes them in, with what came in between, in the journal's order.
 
-        Whether they were read back, and so heard. Raises errors.Fenced when another holds the pen.
+        Raises errors.Fenced when another holds the pen.
         """
-        then = self.state
+        then, memory_seq = self.state, self.state.seq
+        own = list[tuple[int, State, Event]]()
         for place, event in enumerate(events, start=1):
-            then = apply(then, self.state.seq + place, event)
+            own.append((memory_seq + place, then, event))
+            then = apply(then, memory_seq + place, event)
         self._write += 1
         write = Write(
             epoch=self.epoch,
@@ -95,16 +119,18 @@ class Pen:
             promised=promised(then),
             settled=tuple(seq for event in events for seq in settled_by(event)),
             memory=remembered(self.state.memory),
-            memory_seq=self.state.seq,
+            memory_seq=memory_seq,
         )
         first, last = await self.patiently(lambda: self._log.record(self._key, write))
         if first <= self.state.seq:
             raise Fenced(f"conversation {self._key}: the journal was set back, it ends at {last}")
+        self._tell(memory_seq)
         if first == self.state.seq + 1 and last == then.seq:
+            for seq, before, event in own:
+                self._keep(seq, before, event)
             self.state = then
-            return False
-        await self.read_on()
-        return True
+        else:
+            await self.read_on()
 
     async def check(self) -> None:
         """Takes in what nobody delivered. Raises errors.Fenced when another holds the pen."""

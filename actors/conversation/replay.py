@@ -76,8 +76,10 @@ def model_ms(events: Numbered) -> int:
     took_ms: list[int] = []
     for _, event in events:
         match event:
-            case TurnStarted(turn=turn, at_ms=at_ms):
-                began[turn] = at_ms
+            case TurnStarted(turn=turn, at_ms=at_ms, early=early):
+                began.pop(turn, None)
+                if not early:  # it waits for the window, however fast the model was
+                    began[turn] = at_ms
             case ReplyCommitted(turn=turn, at_ms=at_ms) if turn in began:
                 took_ms.append(at_ms - began.pop(turn))
     return round(statistics.median(took_ms)) if took_ms else MODEL_MS

@@ -33,10 +33,10 @@ CLOSING_WORDS_MAX = 8
 # Words that stand before something: a text that ends in one of them goes on. Left out is what may
 # as well end a sentence ("eso no", "solo uno", "yes I do", "where are you on").
 _LEADING_WORDS = """
-    y e o u ni que porque pero sino aunque si como el la los las un una unos unas lo al del de a con
+    y e o u ni que porque pero sino aunque como el la los las un una unos unas lo al del de a con
     en por para sin sobre entre hasta desde hacia mi mis tu tus su sus estos estas ese esa más tan
-    muy tengo quiero quisiera necesito
-    and or but so because if while that which the an a of at to for with from into than my your our
+    muy quiero quisiera necesito
+    and or but so because if while that which the an a of at to for with into than my your our
     their its i'm i'd i'll very
     mas nem porque porém embora os um uma uns umas da dos das na nos nas ao à aos às em com sem
     pelo pela meu minha seu sua essa quero preciso
@@ -59,7 +59,9 @@ _CLOSING = re.compile(
     r"|obrigad[oa]|agradeço|tchau|até logo|até mais|valeu)\b",
     re.IGNORECASE,
 )
-_PICTURES = re.compile("[\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]+$")
+_PICTURES = re.compile(
+    "([\\s\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\u200d]|(?<![^\\s])[:;=][-']?[()DPp|/*]+)+$"
+)
 _SENTENCE_END = re.compile(r"[.!?]\s+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ENDS_OPEN = (",", ";", ":", "...", "…", "-", "–", "—", "/", "(", "[", "{", "¿", "¡", "&", "+", "=")

@@ -125,12 +125,17 @@ def _within(pace: Pace, length_ms: float) -> int:
 def _unlearned(shape: Shape, chars: int, pace: Pace) -> tuple[float, str]:
     """The company's window as far as the text alone changes it."""
     length_ms = pace.quiet_window_ms * STRETCH[shape]
-    why = "the company's window, this customer is not known yet"
+    told = ""
     if chars < SHORT_CHARS and shape != "greeting":
-        return length_ms * SHORT_PART, f"{why}; the text is short"
-    # The model's time is part of what the company's window leaves the customer: a message in it is
-    # still joined. A draft that is ready when the window closes takes that away.
-    return length_ms + pace.early_lead_ms, why
+        length_ms, told = length_ms * SHORT_PART, "; the text is short"
+    elif pace.early_lead_ms:
+        # The model's time is part of what the company's window leaves the customer: a message in it
+        # is still joined. A draft that is ready when the window closes takes that away.
+        length_ms, told = length_ms + pace.early_lead_ms, "; the draft is made meanwhile"
+    fitted = ""
+    if length_ms != pace.quiet_window_ms:
+        fitted = f" of {pace.quiet_window_ms / 1_000:g} s made to fit"
+    return length_ms, f"the company's window{fitted}, this customer is not known yet{told}"
 
 
 def _learned(shape: Shape, written: int, memory: Memory, pace: Pace) -> tuple[float, str]:

@@ -157,9 +157,13 @@ class Ingress:
         if isinstance(event, CustomerTyping) and not self._typing.passes(key, event):
             return None
         raw = encode(event)
-        noted = await self._patiently(
-            lambda: self._journal.note(key, note_id, raw, at_ms=event.at_ms, only=only)
-        )
+        try:
+            noted = await self._patiently(
+                lambda: self._journal.note(key, note_id, raw, at_ms=event.at_ms, only=only)
+            )
+        except Retryable:
+            self._typing.forget(key)
+            raise
         if noted is not None:
             self._router.deliver(key, noted.seq, raw)
         elif only == "always":

@@ -9,6 +9,7 @@ import pytest
 from actors.channels.message import Attachment, FromPerson, Message, Seen, Standing
 from actors.conversation.actor import ConversationActor
 from actors.conversation.events import (
+    CustomerTyping,
     HandedOver,
     LeftUnanswered,
     MessageAmended,
@@ -747,6 +748,124 @@ async def test_a_transcript_that_comes_later_takes_the_place_of_the_message() ->
         actor.deliver(*await world.note(amended))
         await world.clock.advance(10)
     assert [prompt.question for prompt in world.model.prompts] == ["better words"]
+
+
+def amendment(world: World, text: str) -> MessageAmended:
+    return MessageAmended(at_ms=world.clock.now_ms(), message=Message("77", text, "chatwoot"))
+
+
+@pytest.mark.parametrize(
+    "pace", [Pace(), Pace(on_new_message="queue"), Pace(supersede_max=1)], ids=str
+)
+async def test_a_draft_over_words_that_were_changed_is_thrown_away(pace: Pace) -> None:
+    world = World(pace)
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("send it to Main St 1", "77"))
+    async with running(actor):
+        await world.clock.advance(11)
+        assert world.model.running == 1
+        actor.deliver(*await world.note(amendment(world, "send it to Park Av 2")))
+        await world.clock.advance(3)
+    assert [reply.text for reply in world.channel.posted] == ["re: send it to Park Av 2"]
+
+
+async def test_a_draft_that_was_begun_early_is_made_anew_over_what_was_changed() -> None:
+    world = World()
+    world.lead.ms = 6_000
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("send it to Main St 1", "77"))
+    async with running(actor):
+        await world.clock.advance(8)  # the draft is ready, the window open
+        actor.deliver(*await world.note(amendment(world, "send it to Park Av 2")))
+        await world.clock.advance(5)
+    assert [reply.text for reply in world.channel.posted] == ["re: send it to Park Av 2"]
+    assert happened(world, TurnSuperseded) == ["TurnSuperseded"]
+
+
+async def test_a_change_that_changes_no_word_costs_no_draft() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one", "77"))
+    async with running(actor):
+        await world.clock.advance(11)
+        actor.deliver(*await world.note(amendment(world, "one")))
+        await world.clock.advance(3)
+    assert happened(world, TurnSuperseded) == []
+    assert len(world.channel.posted) == 1
+
+
+async def test_a_draft_that_was_thrown_away_often_enough_is_sent_and_says_so() -> None:
+    world = World(Pace(supersede_max=0))
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one", "77"))
+    async with running(actor):
+        await world.clock.advance(11)
+        actor.deliver(*await world.note(amendment(world, "two")))
+        await world.clock.advance(3)
+    (committed,) = [e for e in map(decode, world.journal.raw_events()) if type(e) is ReplyCommitted]
+    assert committed.reason.endswith("what was changed since is not in it")
+    assert [reply.text for reply in world.channel.posted] == ["re: one"]
+
+
+async def test_the_history_reaches_back_over_any_number_of_typing_events() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    for text in ("one", "two"):
+        actor.deliver(*await world.write(text))
+        for on in [True, False] * 130:
+            await world.note(CustomerTyping(at_ms=world.clock.now_ms(), on=on))
+        async with running(actor):
+            await world.clock.advance(25)
+    assert [line.text for line in world.model.prompts[1].history] == ["one", "re: one"]
+
+
+async def test_the_history_holds_what_the_customer_has_seen_of_a_reply_and_no_more() -> None:
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    world.channel.faults["send"] = [Permanent("refused")]
+    actor.deliver(*await world.write("one"))
+    async with running(actor):
+        await world.clock.advance(13)
+    world.model.hand_over = "a refund"
+    world.channel.faults["hand over"] = [Retryable("503")]
+    actor.deliver(*await world.write("two"))
+    async with running(actor):
+        await world.clock.advance(12.5)
+        actor.deliver(*await world.note(person_says(world, "I am Eva")))
+        await world.clock.advance(30)
+    world.model.hand_over = ""
+    actor.deliver(*await world.note(Resumed(at_ms=world.clock.now_ms(), by="api")))
+    actor.deliver(*await world.write("three"))
+    async with running(actor):
+        await world.clock.advance(13)
+    assert happened(world, SetAside, ReplyWithheld) == ["SetAside", "ReplyWithheld"]
+    said = [line.text for line in world.model.prompts[2].history]
+    assert said == ["one", "two", "re: two", "I am Eva"]
+
+
+def person_says(world: World, text: str) -> PersonReplied:
+    person = FromPerson("9001", text, "user", "Eva")
+    return PersonReplied(at_ms=world.clock.now_ms(), person=person)
+
+
+async def test_what_comes_from_outside_is_counted_once_however_often_it_is_taken_up() -> None:
+    world = World()
+    for text in ("one", "two"):
+        await world.write(text)
+        for _ in range(2):  # the process ends within the window
+            async with running(ConversationActor(KEY, world.ports)):
+                await world.clock.advance(1)
+    async with running(ConversationActor(KEY, world.ports)):
+        await world.clock.advance(13)
+    await world.note(person_says(world, "hello"))
+    for _ in range(3):  # nobody waits: it rests, and is taken up anew
+        actor = ConversationActor(KEY, world.ports)
+        actor.look()
+        async with running(actor) as task:
+            await world.clock.advance(1)
+            assert task.done()
+    counted = [type(event).__name__ for event in world.tally.counted]
+    assert sorted(counted) == sorted(happened(world))
 
 
 async def test_what_happens_is_counted_once() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -314,9 +313,8 @@ async def test_what_cannot_be_read_is_said(case: str) -> None:
 
 
 async def test_the_operator_is_told_which_setting_helps_and_nobody_the_link(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("turnwise"), "propagate", True)
     async with reading(a=redirect("https://bucket.example/signed-id")) as side:
         content = await side.read("file", "a")
     (line,) = [record.getMessage() for record in caplog.records if "acme" in record.getMessage()]

@@ -49,6 +49,17 @@ def test_a_journal_without_an_answer_gives_a_typical_model() -> None:
     assert model_ms(recorded(0)[:1]) == MODEL_MS
 
 
+def test_a_draft_that_waited_for_its_window_says_nothing_of_the_model() -> None:
+    pace = Pace(quiet_window_ms=10_000, early_lead_ms=8_000)
+    rehearsal = Rehearsal(Conduct(pace), lambda _: Call(1_000), start_ms=START_MS)
+    for place, at_s in enumerate((0, 40)):
+        message = Message(str(place), f"m{place}", "chatwoot")
+        rehearsal.happens(MessageReceived(at_ms=START_MS + at_s * 1_000, message=message))
+        rehearsal.conduct = Conduct(Pace())
+    rehearsal.run_until(rehearsal.now_ms + 60_000)
+    assert model_ms(list(enumerate(rehearsal.log, start=1))) == 1_000
+
+
 def test_any_journal_can_be_replayed() -> None:
     for seed in range(200):
         journal = list(enumerate(play(schedule(seed)).log, start=1))

@@ -220,7 +220,7 @@ def test_what_comes_with_a_message(
 
 
 def replied(how: str, name: str = "Bia", text: str = "quero saber o preço") -> Observed:
-    person = FromPerson("48211", text, how, name)
+    person = FromPerson("48211", text, how, name, said_ms=1_781_699_823_412)
     return Observed("321", PersonReplied(at_ms=NOW_MS, person=person), "chatwoot:48211", "always")
 
 
