@@ -67,6 +67,7 @@ def pace_of(company: Company) -> Pace:
         learned=company.learned_pace,
         window_min_ms=company.window_min_ms,
         window_max_ms=company.window_max_ms,
+        answer_age_max_ms=company.answer_age_max_ms,
     )
 
 
@@ -135,6 +136,7 @@ class Personas:
                 reader=self._reader(company),
                 lead=self._leads.of(company),
                 part_chars=company.reply_part_chars,
+                in_doubt="hold" if company.in_doubt == "hold" else "resend",
             )
         except Misconfigured as error:
             raise Permanent(f"company {company.company_id} cannot speak: {error}") from error

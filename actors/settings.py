@@ -95,6 +95,8 @@ class Behaviour(BaseModel):
     stop_labels: Several[Label] = ()
     resume_after_s: float | None = Field(None, gt=0, le=365 * 24 * 3_600)
     reply_part_chars: int = Field(1_500, ge=200, le=4_096)
+    in_doubt: Literal["resend", "hold"] = "resend"
+    answer_age_max_s: float | None = Field(86_400, gt=0, le=365 * 24 * 3_600)
     time_zone: Zone = "America/Bogota"
 
     # Attachments.

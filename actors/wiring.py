@@ -11,6 +11,7 @@ from actors.clock import Clock, Dice, Ids, SystemClock, SystemDice, SystemIds
 from actors.companies.directory import Directory
 from actors.conversation.counting import Counting
 from actors.conversation.ports import Ports
+from actors.journal.dead_letters import DeadLetters
 from actors.journal.stream import Journal
 from actors.llm.custom import check_callables
 from actors.llm.voice import check_template
@@ -48,6 +49,7 @@ class Parts:
     directory: Directory
     redis: Redis
     journal: Journal
+    dead_letters: DeadLetters
     tallies: Tallies
     personas: Personas
     ports: Ports
@@ -66,11 +68,8 @@ def build(settings: Settings) -> Parts:
     configure_logging(settings.log_level)
     directory = directory_of(settings)
     redis = redis_client(settings)
-    journal = Journal(
-        redis,
-        waiting_max=settings.waiting_per_conversation_max,
-        replicas=1 if settings.durability == "replicated" else 0,
-    )
+    replicas = 1 if settings.durability == "replicated" else 0
+    journal = Journal(redis, waiting_max=settings.waiting_per_conversation_max, replicas=replicas)
     clock, dice = SystemClock(), SystemDice()
     tallies = Tallies(redis)
     personas = Personas(settings, directory, tallies, clock)
@@ -82,4 +81,7 @@ def build(settings: Settings) -> Parts:
         tally=Counting(tallies, directory.company),
         history_tokens=settings.history_tokens,
     )
-    return Parts(settings, directory, redis, journal, tallies, personas, ports, clock, dice)
+    letters = DeadLetters(redis, replicas=replicas)
+    return Parts(
+        settings, directory, redis, journal, letters, tallies, personas, ports, clock, dice
+    )

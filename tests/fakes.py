@@ -5,9 +5,17 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from actors.channels.message import Attachment, Cue, Message, Outgoing, Seen, Standing
+from actors.channels.message import (
+    Attachment,
+    Cue,
+    Message,
+    Outgoing,
+    Seen,
+    Standing,
+    Unreadable,
+)
 from actors.conversation.events import Event, FromOutside, MessageReceived, encode
 from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
@@ -17,7 +25,9 @@ from actors.errors import Fenced, Retryable
 from actors.journal.entries import (
     Activation,
     Appended,
+    Buried,
     Entry,
+    Exhumed,
     Full,
     Noted,
     Replay,
@@ -120,6 +130,7 @@ class MemoryJournal:
         self._epoch: dict[Key, int] = defaultdict(int)
         self._holders: dict[Key, str] = {}
         self.alive: set[str] = set()
+        self._dead: dict[Key, dict[int, int]] = defaultdict(dict)
         self._writes: dict[Key, tuple[int, int, int]] = {}
         self._memories: dict[Key, tuple[bytes, int]] = {}
         self.interrupt: Callable[[str], None] = lambda _: None
@@ -201,6 +212,8 @@ class MemoryJournal:
         self._memories[key] = (write.memory, write.memory_seq)
         for seq in write.settled:
             self._waiting[key].pop(seq, None)
+        for number in write.dead:
+            self._dead[key][first + number - 1] = write.at_ms
         self.interrupt("recorded")
         return first, self._seq[key]
 
@@ -208,8 +221,34 @@ class MemoryJournal:
         self.interrupt("counters")
         return (self._seq[key], self._epoch[key]) if self._seq[key] else None
 
+    async def exhume(
+        self, key: Key, letter: int, raw: bytes, *, at_ms: int, waiting: Sequence[int]
+    ) -> Exhumed | None:
+        if self._dead[key].pop(letter, None) is None:
+            return None
+        self._seq[key] += 1
+        self._entries[key].append(Entry(self._seq[key], raw))
+        for seq in waiting:
+            self._waiting[key].setdefault(seq, at_ms)
+        self._waiting[key] = dict(sorted(self._waiting[key].items()))
+        return Exhumed(self._seq[key])
+
+    async def buried(self, company_id: str) -> list[Buried]:
+        return sorted(
+            (
+                Buried(key, seq, at_ms)
+                for key, letters in self._dead.items()
+                if key.company_id == company_id
+                for seq, at_ms in letters.items()
+            ),
+            key=lambda letter: (letter.at_ms, letter.key, letter.seq),
+        )
+
     async def stay_alive(self, holder: str) -> None:
         self.alive.add(holder)
+
+    async def leave(self, holder: str) -> None:
+        self.alive.discard(holder)
 
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
         others = self.alive - {holder}
@@ -259,6 +298,7 @@ class MemoryChannel:
         self.notes: list[Outgoing] = []
         self.cues: list[Cue] = []
         self.seen: Seen | None = None
+        self.unreadable = ""
         self.looks: list[tuple[str, str]] = []
         self.calls: list[str] = []
         self.faults: dict[str, list[Exception]] = defaultdict(list)
@@ -277,7 +317,7 @@ class MemoryChannel:
         self.interrupt("sent")
         return f"c{len(self.posted)}"
 
-    async def find(self, reply: Outgoing) -> str | None:
+    async def find(self, reply: Outgoing) -> str | Unreadable | None:
         self.interrupt("find")
         self.calls.append("find")
         if self.faults["find"]:
@@ -285,7 +325,7 @@ class MemoryChannel:
         for place, posted in enumerate(self.posted, start=1):
             if posted.reply_id == reply.reply_id:
                 return f"c{place}"
-        return None
+        return Unreadable(self.unreadable) if self.unreadable else None
 
     async def look(
         self, conversation_id: str, after_message_id: str, newest_message_id: str
@@ -400,7 +440,12 @@ class World:
     """A whole outside, and one customer in it."""
 
     def __init__(
-        self, pace: Pace | None = None, *, manners: Manners | None = None, part_chars: int = 1_500
+        self,
+        pace: Pace | None = None,
+        *,
+        manners: Manners | None = None,
+        part_chars: int = 1_500,
+        in_doubt: Literal["resend", "hold"] = "resend",
     ) -> None:
         self.clock = VirtualClock()
         self.journal = MemoryJournal()
@@ -420,6 +465,7 @@ class World:
             reader=self.reader,
             lead=self.lead,
             part_chars=part_chars,
+            in_doubt=in_doubt,
         )
         self.ports = Ports(
             log=self.journal,

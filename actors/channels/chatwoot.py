@@ -15,7 +15,7 @@ import httpx
 
 from actors.channels.calls import checked, object_in, translating
 from actors.channels.chatwoot_people import MARKER, last_person, object_of, standing_of
-from actors.channels.message import TEXT_CHARS_MAX, Cue, Outgoing, Seen
+from actors.channels.message import TEXT_CHARS_MAX, Cue, Outgoing, Seen, Unreadable
 from actors.channels.typing import Indicator
 from actors.companies.company import ChatwootAccount
 from actors.errors import Permanent, Retryable
@@ -101,8 +101,9 @@ class Chatwoot:
         except (ValueError, KeyError, TypeError) as error:
             raise Retryable(f"{what}: a success without an id", doubtful=True) from error
 
-    async def find(self, reply: Outgoing) -> str | None:
-        """The id of the reply if it stands in the conversation, else None."""
+    async def find(self, reply: Outgoing) -> str | Unreadable | None:
+        """The id of the reply if it stands in the conversation, None if it does not; Unreadable
+        where the token may not see enough to say."""
         what = f"Chatwoot, looking for reply {reply.reply_id}"
         after = int(reply.after_message_id) if reply.after_message_id.isdecimal() else 0
         try:
@@ -110,11 +111,23 @@ class Chatwoot:
                 if (found := _marked(page, reply.reply_id)) is not None:
                     return found
         except Permanent:
-            # An agent bot's token may not list messages; from 4.14.2 on it may read the
-            # conversation, which shows the last one: ours, unless somebody wrote after it.
-            conversation = await self._get(reply.conversation_id, what)
-            return _marked(_last_messages(conversation), reply.reply_id)
+            return await self._find_last(reply, after, what)
         return None
+
+    async def _find_last(self, reply: Outgoing, after: int, what: str) -> str | Unreadable | None:
+        """An agent bot's token may not list messages; from 4.14.2 on it may read the conversation,
+        which shows the last one: ours, unless somebody wrote after it."""
+        try:
+            last = _last_messages(await self._get(reply.conversation_id, what))
+        except Permanent as error:
+            return Unreadable(str(error))
+        if (found := _marked(last, reply.reply_id)) is not None:
+            return found
+        if _none_after(last, after):
+            return None
+        return Unreadable(
+            f"{what}: this token sees the last message alone, and that is another one"
+        )
 
     async def look(
         self, conversation_id: str, after_message_id: str, newest_message_id: str
@@ -241,13 +254,11 @@ class Chatwoot:
     async def _leave_note(self, note: Outgoing) -> None:
         if note.reply_id in self._noted:
             return
-        blind = False
-        try:
-            if await self.find(note) is not None:
-                return
-        except Permanent:
-            # What cannot be read back is posted once: rather lost than twice.
-            blind = True
+        found = await self.find(note)
+        if isinstance(found, str):
+            return
+        # What cannot be read back is posted once: rather lost than twice.
+        blind = isinstance(found, Unreadable)
         what = f"Chatwoot, note {note.reply_id} in conversation {note.conversation_id}"
         try:
             async with self._places:

@@ -79,6 +79,12 @@ class Outgoing(msgspec.Struct, frozen=True):
     after_message_id: str
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A channel cannot say whether a reply stands there, for this reason."""
+
+    reason: str
+
+
 class FromPerson(msgspec.Struct, frozen=True):
     """What a person of the company wrote to the customer. `how`: user | phone app | api; `said_ms`:
     when, by the channel's clock (0: unknown)."""

@@ -108,6 +108,8 @@ class Company:
     resume_after_ms: int | None
     # Replies and limits.
     reply_part_chars: int
+    in_doubt: str
+    answer_age_max_ms: int | None
     waiting_max: int
     retention_days: int
     files: FileRules

@@ -50,6 +50,8 @@ def company_of(company_id: str, table: CompanySettings, settings: Settings) -> C
         stop_labels=table.stop_labels,
         resume_after_ms=_ms_or_none(table.resume_after_s),
         reply_part_chars=table.reply_part_chars,
+        in_doubt=table.in_doubt,
+        answer_age_max_ms=_ms_or_none(table.answer_age_max_s),
         waiting_max=table.waiting_max or settings.waiting_per_company_max,
         retention_days=table.retention_days,
         files=FileRules(

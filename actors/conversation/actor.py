@@ -13,10 +13,12 @@ from actors.channels.message import Cue
 from actors.conversation import records, turns
 from actors.conversation.courier import (
     Courier,
+    Late,
     NotTaken,
     Refused,
     Silenced,
     Stands,
+    Unknowable,
     reply_id,
 )
 from actors.conversation.drafting import Draft
@@ -76,6 +78,7 @@ class ConversationActor:
         "_pen",
         "_persona",
         "_ports",
+        "_stopping",
         "_typing",
         "_woken",
         "_work",
@@ -91,6 +94,7 @@ class ConversationActor:
         self._courier = Courier(key, self._pen, ports, listen=self._take_mail, record=self._record)
         self._inbox: dict[int, bytes] = {}
         self._look = False
+        self._stopping = False
         self._woken = asyncio.Event()
         self._work: turns.Work = None
         self._draft: Draft | None = None
@@ -167,6 +171,8 @@ class ConversationActor:
             if not self._pen.epoch:
                 await self._pen.take()
             while not isinstance(decision := await self._next(), turns.Rest) or self._has_news:
+                if self._stopping and not turns.worth_finishing(decision, self._work):
+                    break
                 self._doing = decision
                 await self._perform(decision)
             self._doing = turns.Rest()
@@ -174,6 +180,11 @@ class ConversationActor:
             self._drop_draft()
             self._typing.forget()
             self.touched_ms = self._now()
+
+    def wind_down(self) -> None:
+        """Makes `run` end soon: nothing is begun any more, what is nearly done is finished."""
+        self._stopping = True
+        self._woken.set()
 
     async def interrupt(self, reason: str) -> None:
         """Notes that a draft is given up because the process stops; for after `run` has ended."""
@@ -213,6 +224,11 @@ class ConversationActor:
                 await self._send(decision)
             case turns.PassOn():
                 await self._pass_on(decision)
+            case turns.Resume():
+                self._work = turns.Promised(decision.reply.reply_id)
+                await self._record(records.of(decision, self._now()))
+            case turns.Hold():
+                await self._record(records.of(decision, self._now()))
             case turns.Rest():
                 if not self.has_mail:
                     await self._pen.remember()
@@ -299,6 +315,12 @@ class ConversationActor:
                 await self._put_aside(send.reply, "the channel refused the reply for good", error)
             case Silenced(reason=reason):
                 await self._give_up(turns.Withhold(send.reply, reason))
+            case Late(reason=reason):
+                await self._record(records.of(turns.Hold(send.reply, reason), self._now()))
+            case Unknowable(reason=reason):
+                choice = self._persona.in_doubt
+                _log.warning("conversation %s: in doubt, %s: %s", self._key, choice, reason)
+                await self._record(records.doubted(send.reply, choice, reason, self._now()))
 
     async def _pass_on(self, decision: turns.PassOn) -> None:
         reply = decision.reply

@@ -1,5 +1,6 @@
 """Decides which messages are answered together, and how their texts are joined (R1.5, R1.6)."""
 
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -62,13 +63,21 @@ def _why_apart(messages: Sequence[Message], pace: Pace) -> str | None:
     return None
 
 
+def looked_at(open_: Sequence[Open], pace: Pace) -> Sequence[Open]:
+    """The messages among which the next turn finds its own: the oldest. A dead letter that is tried
+    again is kept apart, so that its answer has the id of the first try; at least one message."""
+    letter = open_[0].letter
+    return tuple(
+        itertools.takewhile(lambda entry: entry.letter == letter, open_[: pace.largest_batch])
+    )
+
+
 def next_batch(open_: Sequence[Open], pace: Pace) -> Batch:
     """The messages that the next turn answers: all together, or the first alone.
 
-    `open_` holds at least one message, in the journal's order; the oldest `largest_batch` of it are
-    looked at.
+    `open_` holds at least one message, in the journal's order.
     """
-    oldest = open_[: pace.largest_batch]
+    oldest = looked_at(open_, pace)
     order = provider_order([entry.message.message_id for entry in oldest])
     entries = tuple(oldest[place] for place in order)
     if len(entries) == 1:

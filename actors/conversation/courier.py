@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from actors.channels.message import Outgoing, Seen, Standing
+from actors.channels.message import Outgoing, Seen, Standing, Unreadable
 from actors.conversation import turns
 from actors.conversation.events import Event, PersonReplied, StandingSeen
 from actors.conversation.manners import silence
@@ -60,7 +60,19 @@ class Silenced(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = Stands | NotTaken | Refused | Silenced
+class Late(msgspec.Struct, frozen=True):
+    """It does not stand there, and is too old to be sent, for this reason."""
+
+    reason: str
+
+
+class Unknowable(msgspec.Struct, frozen=True):
+    """Whether it stands there cannot be found out, for this reason."""
+
+    reason: str
+
+
+Outcome = Stands | NotTaken | Refused | Silenced | Late | Unknowable
 
 
 class _PersonHasTheWord(Exception):
@@ -95,11 +107,16 @@ class Courier:
         in_doubt = send.read_back
         try:
             channel = self._channel(persona, reply.channel)
-            if send.read_back and (found := await self._find(channel, outgoing)) is not None:
-                return Stands(found, found=True)
+            found = await channel.find(outgoing) if send.read_back else None
             in_doubt = False
+            if isinstance(found, str):
+                return Stands(found, found=True)
             if send.withhold:
                 return Silenced(send.withhold)
+            if isinstance(found, Unreadable):
+                return Unknowable(found.reason)
+            if send.hold:
+                return Late(send.hold)
             sent = await channel.send(outgoing, lambda: self._check(channel, reply, persona))
         except _PersonHasTheWord as silenced:
             return Silenced(str(silenced))
@@ -113,7 +130,8 @@ class Courier:
 
     async def hand_over(self, reply: Reply, persona: Persona) -> NotTaken | Refused | None:
         """Passes the conversation to a person; None if that is done."""
-        note = self._outgoing(reply, "hand-over", reply.hand_over)
+        told = "\n\n".join(filter(None, [reply.hand_over, reply.held_text]))
+        note = self._outgoing(reply, "hand-over", told)
         await self._pen.check()
         try:
             await self._channel(persona, reply.channel).hand_over(note)
@@ -125,7 +143,8 @@ class Courier:
 
     def _outgoing(self, reply: Reply, part: int | str, text: str) -> Outgoing:
         named = part_id(reply.reply_id, part)
-        return Outgoing(self._key.conversation_id, named, text, reply.after_message_id)
+        after_id = reply.last_part_id or reply.after_message_id
+        return Outgoing(self._key.conversation_id, named, text, after_id)
 
     async def _check(self, channel: Channel, reply: Reply, persona: Persona) -> None:
         """Right before the post: whose word is it, and who holds the pen?"""
@@ -157,18 +176,6 @@ class Courier:
             )
         if seen.person is not None and seen.person.message_id not in self._pen.state.memory.heard:
             await self._record(PersonReplied(at_ms=now_ms, person=seen.person))
-
-    async def _find(self, channel: Channel, outgoing: Outgoing) -> str | None:
-        """The channel's id of the part if it already stands there.
-
-        A channel that cannot be read back leaves the choice between a loss and a double; a customer
-        without an answer is the worse of the two.
-        """
-        try:
-            return await channel.find(outgoing)
-        except Permanent as error:
-            _log.warning("conversation %s: sent without a look: %s", self._key, error)
-            return None
 
     def _channel(self, persona: Persona, name: str) -> Channel:
         try:

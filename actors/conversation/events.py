@@ -1,7 +1,8 @@
 """Names what can happen in a conversation; its journal is a sequence of these events.
 
-Each event is one JSON object in the stream, told apart by `type`. Fields are only ever added, with
-a default, so that every release reads the journals of the ones before it.
+Each event is one JSON object in the stream, told apart by `type`; `v` is the version of its writer.
+Fields are only ever added, with a default, so that every release reads the journals of the ones
+before it (tests/contract/releases holds such journals).
 """
 
 from typing import Literal
@@ -61,6 +62,28 @@ class Paused(_Event, frozen=True, tag="paused"):
 class Resumed(_Event, frozen=True, tag="resumed"):
     """Somebody gave the word back to the bot."""
 
+    by: str
+
+
+class Revival(msgspec.Struct, frozen=True):
+    """A message of a dead letter, under its old number."""
+
+    seq: int
+    message: Message
+
+
+class Revived(_Event, frozen=True, tag="revived"):
+    """Somebody has the messages of a dead letter (the event `letter`) tried again."""
+
+    letter: int
+    by: str
+    messages: tuple[Revival, ...]
+
+
+class Discarded(_Event, frozen=True, tag="discarded"):
+    """Somebody took a dead letter (the event `letter`) off the list: nothing more is tried."""
+
+    letter: int
     by: str
 
 
@@ -165,6 +188,34 @@ class SendFailed(_Event, frozen=True, tag="send_failed"):
     retry_at_ms: int
 
 
+class SendDoubted(_Event, frozen=True, tag="send_doubted"):
+    """Whether the part stands in the channel cannot be found out, for `reason`.
+
+    `choice` is the company's: it is posted again (`resend`), or it and the rest go to a person
+    (`hold`).
+    """
+
+    reply_id: str
+    part: int
+    choice: Literal["resend", "hold"]
+    reason: str
+
+
+class ReplyResumed(_Event, frozen=True, tag="reply_resumed"):
+    """A process took over a reply that another one had promised: before it is sent, it is looked
+    for. `attempt` counts such processes."""
+
+    reply_id: str
+    attempt: int
+
+
+class ReplyHeld(_Event, frozen=True, tag="reply_held"):
+    """A promised reply goes to a person instead of to the customer, for `reason`."""
+
+    reply_id: str
+    reason: str
+
+
 class PartSent(_Event, frozen=True, tag="part_sent"):
     """A part of the reply that is not its last stands in the channel. `part` counts from 0."""
 
@@ -226,6 +277,8 @@ Event = (
     | PersonReplied
     | Paused
     | Resumed
+    | Revived
+    | Discarded
     | TurnStarted
     | TurnSuperseded
     | TurnFailed
@@ -233,6 +286,9 @@ Event = (
     | LeftUnanswered
     | ReplyCommitted
     | SendFailed
+    | SendDoubted
+    | ReplyResumed
+    | ReplyHeld
     | PartSent
     | ReplySent
     | HandedOver
@@ -248,21 +304,38 @@ FromOutside = (
     | PersonReplied
     | Paused
     | Resumed
+    | Revived
+    | Discarded
 )
 """What the ingress writes: it needs no pen."""
 
+VERSION = 1
+"""Of the events that are written here. It grows when an older release would misread a newer event,
+which a field with a default never causes. Events without one are of the releases before there were
+versions, and are read as version 1."""
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+_HEAD = b'{"v":%d,' % VERSION
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_versions = msgspec.json.Decoder(_Versioned)
 
 
 def encode(event: Event) -> bytes:
-    """The event as it stands in the journal."""
-    return _encoder.encode(event)
+    """The event as it stands in the journal, with its version."""
+    return _HEAD + _encoder.encode(event)[1:]
 
 
 def decode(raw: bytes) -> Event | Unknown:
     """The event that stands in the journal; an unreadable one must not stop the rest."""
     try:
+        if not raw.startswith(_HEAD) and _versions.decode(raw).v > VERSION:
+            return Unknown(raw)
         return _decoder.decode(raw)
     except msgspec.DecodeError:
         return Unknown(raw)

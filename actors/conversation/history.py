@@ -10,8 +10,10 @@ from actors.conversation.events import (
     PartSent,
     PersonReplied,
     ReplyCommitted,
+    ReplyHeld,
     ReplySent,
     ReplyWithheld,
+    SendDoubted,
     SetAside,
     Unknown,
     decode,
@@ -67,7 +69,10 @@ def _unsaid(events: Iterable[Event | Unknown]) -> dict[str, int]:
                 promised, seen = reply_id, 0
             case PartSent(part=part):
                 seen = part + 1
-            case ReplyWithheld() | SetAside() if promised:
+            case ReplyWithheld() | SetAside() | ReplyHeld() if promised:
+                unsaid[promised] = seen
+                promised = ""
+            case SendDoubted(choice="hold") if promised:
                 unsaid[promised] = seen
                 promised = ""
             case ReplySent() | HandedOver():

@@ -4,7 +4,8 @@ Everything in it is a cache of the journal: a mailbox may be dropped at any time
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Awaitable, Iterable
 
 import msgspec
 
@@ -32,8 +33,11 @@ AGAIN_S = 5.0
 NOBODY_S = 15.0
 """One whose company is unknown or broken is looked at again after so long, seconds."""
 
-DRAIN_S = 5.0
-"""How long a stopping host takes to note what it gives up, seconds."""
+FINISH_S = 3.0
+"""How long a stopping host lets drafts come to their end and promised replies go out, seconds."""
+
+DRAIN_S = 3.0
+"""How long it takes to note what it gives up, seconds."""
 
 _log = logger("host")
 
@@ -146,22 +150,39 @@ class Host:
         return self._draining
 
     async def drain(self) -> None:
-        """Stops all conversations where they stand and notes the drafts that are given up."""
+        """Begins nothing more, lets what is nearly done come to its end within FINISH_S, stops the
+        rest where it stands and notes the drafts that are given up. The successor need not wait."""
         self._draining = True
         running = dict(self._running)
+        for key in running:
+            if (mailbox := self._mailboxes.get(key)) is not None:
+                mailbox.wind_down()
+        if running:
+            await self._within(FINISH_S, asyncio.wait(running.values()))
         for task in running.values():
             task.cancel()
-        await asyncio.gather(*running.values(), return_exceptions=True)
+        if running:
+            await self._within(DRAIN_S, asyncio.wait(running.values()))
         interrupts = [
             mailbox.interrupt("the host stops")
             for key in running
             if (mailbox := self._mailboxes.get(key)) is not None
         ]
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                await asyncio.gather(*interrupts, return_exceptions=True)
-        except TimeoutError:
+        if not await self._within(DRAIN_S, asyncio.gather(*interrupts, return_exceptions=True)):
             _log.warning("some drafts were given up without a note")
+        with contextlib.suppress(Retryable):
+            await self._ports.log.leave(self._holder)
+
+    async def _within(self, seconds: float, ending: Awaitable[object]) -> bool:
+        """Whether it ends in time; it is cancelled if not."""
+        ending = asyncio.ensure_future(ending)
+        timer = asyncio.ensure_future(self._ports.clock.sleep(seconds))
+        try:
+            await asyncio.wait({ending, timer}, return_when=asyncio.FIRST_COMPLETED)
+            return ending.done()
+        finally:
+            ending.cancel()
+            timer.cancel()
 
     def _mailbox(self, key: Key) -> ConversationActor | None:
         if self._resting_until_ms.get(key, 0) > self._ports.clock.now_ms():

@@ -17,6 +17,7 @@ class Pace(msgspec.Struct, frozen=True):
     drafts again over everything, at most `supersede_max` times; `queue` lets it finish.
     `learned`: the window follows the customer's own intervals and the shape of the text, between
     `window_min_ms` and `window_max_ms`.
+    `answer_age_max_ms`: what nobody answered for longer than this goes to a person, None: never.
     `early_lead_ms`: a draft is begun so long before the window closes; 0: never.
     """
 
@@ -31,3 +32,4 @@ class Pace(msgspec.Struct, frozen=True):
     window_min_ms: int = 3_000
     window_max_ms: int = 20_000
     early_lead_ms: int = 0
+    answer_age_max_ms: int | None = None

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from actors.clock import Clock
-from actors.conversation.events import Event, FromOutside, Unknown, decode, encode
+from actors.conversation.events import Event, FromOutside, SetAside, Unknown, decode, encode
 from actors.conversation.ports import Log
 from actors.conversation.state import State, apply, promised, recalled, remembered, settled_by
 from actors.errors import Fenced, Retryable
@@ -56,11 +56,6 @@ class Pen:
             if entry.seq > remembered_seq:
                 self._keep(entry.seq, state, event)
             state = apply(state, entry.seq, event)
-        if state.reply is not None:
-            # Whoever held the pen may have begun a post long after the promise, until just now.
-            tried_ms = max(state.reply.tried_at_ms, self._clock.now_ms())
-            reply = msgspec.structs.replace(state.reply, tried_at_ms=tried_ms)
-            state = msgspec.structs.replace(state, reply=reply)
         self.state = msgspec.structs.replace(state, seq=max(state.seq, replay.seq))
         self.epoch, self._write = taken.epoch, 0
 
@@ -120,6 +115,8 @@ class Pen:
             settled=tuple(seq for event in events for seq in settled_by(event)),
             memory=remembered(self.state.memory),
             memory_seq=memory_seq,
+            dead=tuple(n for n, event in enumerate(events, 1) if isinstance(event, SetAside)),
+            at_ms=self._clock.now_ms(),
         )
         first, last = await self.patiently(lambda: self._log.record(self._key, write))
         if first <= self.state.seq:

@@ -1,11 +1,11 @@
 """Names what a conversation needs from outside; wiring hands it in, tests hand in fakes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
-from actors.channels.message import Attachment, Cue, Outgoing, Seen
+from actors.channels.message import Attachment, Cue, Outgoing, Seen, Unreadable
 from actors.clock import Clock, Dice
 from actors.conversation.events import Event
 from actors.conversation.manners import Manners
@@ -25,15 +25,16 @@ class Channel(Protocol):
     """Where replies go. Every method raises Retryable or Permanent.
 
     `send` returns the channel's id of the reply, and calls `check` when nothing is left to wait for
-    before the post; `find` returns the id of one that already stands there. `look` tells what
-    stands in the conversation after a message, None where the channel cannot say;
-    `newest_message_id` is the newest message that is known, to save it the trouble. `hand_over`
-    passes the conversation to a person, with a note to them; repeating it changes nothing.
+    before the post; `find` returns the id of one that already stands there, None if none does, or
+    Unreadable where the channel cannot say. `look` tells what stands in the conversation after a
+    message, None where the channel cannot say; `newest_message_id` is the newest message that is
+    known, to save it the trouble. `hand_over` passes the conversation to a person, with a note to
+    them; repeating it changes nothing.
     """
 
     async def send(self, reply: Outgoing, check: Check) -> str: ...
 
-    async def find(self, reply: Outgoing) -> str | None: ...
+    async def find(self, reply: Outgoing) -> str | Unreadable | None: ...
 
     async def look(
         self, conversation_id: str, after_message_id: str, newest_message_id: str
@@ -91,6 +92,8 @@ class Log(Protocol):
 
     async def stay_alive(self, holder: str) -> None: ...
 
+    async def leave(self, holder: str) -> None: ...
+
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]: ...
 
     async def record(self, key: Key, write: Write) -> tuple[int, int]: ...
@@ -106,7 +109,8 @@ class Log(Protocol):
 
 class Persona(msgspec.Struct, frozen=True):
     """How one company speaks. `channels` by the name that its messages carry; replies longer than
-    `part_chars` are sent in parts."""
+    `part_chars` are sent in parts. `in_doubt`: what becomes of a reply of which its channel cannot
+    say whether it stands there."""
 
     pace: Pace
     manners: Manners
@@ -116,6 +120,7 @@ class Persona(msgspec.Struct, frozen=True):
     reader: Reader
     lead: Lead
     part_chars: int
+    in_doubt: Literal["resend", "hold"] = "resend"
 
 
 class Personas(Protocol):

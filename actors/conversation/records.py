@@ -11,8 +11,11 @@ from actors.conversation.events import (
     LeftUnanswered,
     PartSent,
     ReplyCommitted,
+    ReplyHeld,
+    ReplyResumed,
     ReplySent,
     ReplyWithheld,
+    SendDoubted,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -27,6 +30,8 @@ Recordable = (
     | turns.Supersede
     | turns.Leave
     | turns.RetryTurn
+    | turns.Resume
+    | turns.Hold
     | turns.PassOn
     | turns.Withhold
     | turns.PutAside
@@ -51,6 +56,10 @@ def of(decision: Recordable, now_ms: int, *, tokens_wasted: int = 0) -> Event:
             return TurnFailed(
                 at_ms=now_ms, turn=turn, attempt=attempt, error=error, retry_at_ms=then_ms
             )
+        case turns.Resume(reply=reply):
+            return ReplyResumed(at_ms=now_ms, reply_id=reply.reply_id, attempt=reply.resumed + 1)
+        case turns.Hold(reply=reply, reason=reason):
+            return ReplyHeld(at_ms=now_ms, reply_id=reply.reply_id, reason=reason)
         case turns.PassOn(reply=reply):
             return HandedOver(
                 at_ms=now_ms,
@@ -129,6 +138,19 @@ def send_failed(
         error=error,
         doubtful=doubtful,
         retry_at_ms=retry_at_ms,
+    )
+
+
+def doubted(
+    reply: Reply, choice: Literal["resend", "hold"], reason: str, now_ms: int
+) -> SendDoubted:
+    """The event of a part of which nobody can say whether it stands in the channel."""
+    return SendDoubted(
+        at_ms=now_ms,
+        reply_id=reply.reply_id,
+        part=reply.sent,
+        choice=choice,
+        reason=f"it may stand there, which cannot be found out: {reason}",
     )
 
 

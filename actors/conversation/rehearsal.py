@@ -156,7 +156,7 @@ class Rehearsal:
 
     def _deliver(self, decision: turns.Decision) -> None:
         match decision:
-            case turns.Send(reply=reply, read_back=read_back, withhold=withhold):
+            case turns.Send(reply=reply, read_back=read_back, withhold=withhold, hold=hold):
                 stands = read_back and any(
                     (name, part) == (reply.reply_id, reply.sent) for _, name, part in self.posted
                 )
@@ -164,8 +164,12 @@ class Rehearsal:
                     self._deliver(turns.Withhold(reply, withhold))
                 elif stands:
                     self._sent(reply)
+                elif hold:
+                    self._deliver(turns.Hold(reply, hold))
                 else:
                     self._post(reply)
+            case turns.Hold():
+                self._record(records.of(decision, self.now_ms))
             case turns.PassOn() | turns.Withhold() | turns.PutAside():
                 self._drop()
                 self._record(records.of(decision, self.now_ms))

@@ -13,8 +13,12 @@ from actors.conversation.events import (
     MessageReceived,
     PartSent,
     ReplyCommitted,
+    ReplyHeld,
+    ReplyResumed,
     ReplySent,
     ReplyWithheld,
+    Revived,
+    SendDoubted,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -25,14 +29,19 @@ from actors.conversation.events import (
 )
 from actors.conversation.memory import Memory, remember
 
+HELD_CHARS_MAX = 2_000
+"""So much of a reply that is held back is told to the person who gets the conversation."""
+
 
 class Open(msgspec.Struct, frozen=True):
-    """A message without a promised answer. `changed_seq`: the event that last changed it, or 0."""
+    """A message without a promised answer. `changed_seq`: the event that last changed it, or 0;
+    `letter`: the dead letter that it was part of and that is tried again, or 0."""
 
     seq: int
     at_ms: int
     message: Message
     changed_seq: int = 0
+    letter: int = 0
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -58,7 +67,9 @@ class Reply(msgspec.Struct, frozen=True):
     """A promised answer that is not known to stand in the channel, all of it.
 
     `parts` are its texts in order, `sent` so many of them stand there; `first_ms` and `last_ms` are
-    the arrivals of the first and the last message that it answers.
+    the arrivals of the first and the last message that it answers. `last_part_id`: the channel's id
+    of the last part that stands there; `resumed`: so many processes took it over; `held_text`: what
+    a person is told of instead of the customer.
     """
 
     reply_id: str
@@ -76,6 +87,9 @@ class Reply(msgspec.Struct, frozen=True):
     retry_at_ms: int = 0
     first_ms: int = 0
     last_ms: int = 0
+    last_part_id: str = ""
+    resumed: int = 0
+    held_text: str = ""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -129,7 +143,8 @@ def _on_turn(turn: Turn | None, event: Event) -> Turn | None:
 
 
 def _promised(state: State, event: ReplyCommitted) -> Reply:
-    arrivals_ms = [entry.at_ms for entry in state.open if entry.seq in event.answers]
+    answered = [entry for entry in state.open if entry.seq in event.answers]
+    arrivals_ms = [entry.at_ms for entry in answered]
     whole = (event.text,) if event.text else ()
     return Reply(
         reply_id=event.reply_id,
@@ -143,6 +158,23 @@ def _promised(state: State, event: ReplyCommitted) -> Reply:
         hand_over=event.hand_over,
         first_ms=min(arrivals_ms, default=event.at_ms),
         last_ms=max(arrivals_ms, default=event.at_ms),
+        # The reply of the first try has the same id, and may stand there in spite of its failure.
+        doubtful=any(entry.letter for entry in answered),
+    )
+
+
+def _held(reply: Reply, reason: str) -> Reply:
+    """The reply without the parts that are not known to stand in the channel: a person is told of
+    them instead."""
+    unsent = "\n\n".join(reply.parts[reply.sent :])
+    return msgspec.structs.replace(
+        reply,
+        parts=reply.parts[: reply.sent],
+        hand_over="; ".join(filter(None, [reply.hand_over, reason])),
+        held_text=unsent[:HELD_CHARS_MAX],
+        failures=0,
+        doubtful=False,
+        retry_at_ms=0,
     )
 
 
@@ -157,9 +189,20 @@ def _on_reply(reply: Reply | None, event: Event) -> Reply | None:
                 retry_at_ms=event.retry_at_ms,
                 tried_at_ms=event.at_ms,
             )
+        case SendDoubted(reply_id=reply_id) if reply and reply.reply_id == reply_id:
+            if event.choice == "hold":
+                return _held(reply, event.reason)
+            return msgspec.structs.replace(reply, doubtful=False)
+        case ReplyHeld(reply_id=reply_id) if reply and reply.reply_id == reply_id:
+            return _held(reply, event.reason)
+        case ReplyResumed(reply_id=reply_id) if reply and reply.reply_id == reply_id:
+            return msgspec.structs.replace(
+                reply, resumed=event.attempt, doubtful=True, tried_at_ms=event.at_ms
+            )
         case PartSent(reply_id=reply_id, part=part) if reply and reply.reply_id == reply_id:
             return msgspec.structs.replace(
                 reply,
+                last_part_id=event.channel_message_id,
                 sent=part + 1,
                 failures=0,
                 doubtful=False,
@@ -191,6 +234,16 @@ def _amended(open_: tuple[Open, ...], message: Message, seq: int) -> tuple[Open,
     )
 
 
+def _revived(open_: tuple[Open, ...], event: Revived) -> tuple[Open, ...]:
+    known = {entry.seq for entry in open_}
+    back = [
+        Open(revival.seq, event.at_ms, revival.message, letter=event.letter)
+        for revival in event.messages
+        if revival.seq not in known
+    ]
+    return tuple(sorted([*open_, *back], key=lambda entry: entry.seq))
+
+
 def _reads_otherwise(before: Message, now: Message) -> bool:
     """Whether the customer says something else now; Chatwoot tells of much that changes nothing."""
     return (before.text, before.attachments) != (now.text, now.attachments)
@@ -208,6 +261,8 @@ def apply(state: State, seq: int, event: Event | Unknown) -> State:
             return msgspec.structs.replace(then, open=(*state.open, Open(seq, at_ms, message)))
         case MessageAmended(message=message):
             return msgspec.structs.replace(then, open=_amended(state.open, message, seq))
+        case Revived():
+            return msgspec.structs.replace(then, open=_revived(state.open, event))
         case ReplyCommitted():
             left = _without(state.open, event.answers)
             return msgspec.structs.replace(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.backoff import retry_delay_s
-from actors.conversation.batching import Batch, next_batch
+from actors.conversation.batching import Batch, looked_at, next_batch
 from actors.conversation.events import Read
 from actors.conversation.manners import Manners, Silence, silence
 from actors.conversation.pace import Pace
@@ -21,6 +21,9 @@ from actors.llm.prompt import ToolRun
 
 POISON_STARTS = 3
 """A turn whose process died this often is set aside, so that the conversation goes on."""
+
+RESUMED_MAX = 6
+"""A promised reply whose process died this often is set aside."""
 
 EARLY_DRAFTS_MAX = 2
 """So many drafts of a turn may be begun early and thrown away; the next waits for the window."""
@@ -139,13 +142,28 @@ class RetryTurn(msgspec.Struct, frozen=True):
     retry_at_ms: int
 
 
+class Resume(msgspec.Struct, frozen=True):
+    """Record that this process takes over a reply that another one had promised."""
+
+    reply: Reply
+
+
 class Send(msgspec.Struct, frozen=True):
     """Bring the next part of the reply to its channel; look there first if it may already stand
-    there. `withhold`: if it does not, it is not to be sent, for this reason."""
+    there. If it does not: `withhold`, it is not to be sent for this reason; `hold`, it is to go to
+    a person instead."""
 
     reply: Reply
     read_back: bool
     withhold: str = ""
+    hold: str = ""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Let the promised reply go to a person instead of to the customer."""
+
+    reply: Reply
+    reason: str
 
 
 class PassOn(msgspec.Struct, frozen=True):
@@ -178,7 +196,9 @@ Decision = (
     | Leave
     | Commit
     | RetryTurn
+    | Resume
     | Send
+    | Hold
     | PassOn
     | Withhold
     | PutAside
@@ -196,14 +216,14 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
     """What to do now. `turn_prefix` names the conversation in turn ids."""
     silent = silence(state.memory, conduct.manners, now_ms)
     if state.reply is not None:
-        return _deliver(state.reply, work, silent, now_ms)
+        return _deliver(state.reply, work, silent, conduct.pace, now_ms)
     if not state.open:
         return Rest()
     if silent is not None:
         running = state.turn.turn_id if state.turn and work is not None else ""
         return Leave(tuple(entry.seq for entry in state.open), silent.reason, running)
     pace = conduct.pace
-    oldest = state.open[: pace.largest_batch]
+    oldest = looked_at(state.open, pace)
     batch = next_batch(oldest, pace)
     match work:
         case DraftFailed() if state.turn is not None:
@@ -214,6 +234,9 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
         reason = f"its process died {state.turn.starts} times in this turn"
         return PutAside(state.turn.covers, reason, attempts=state.turn.attempts)
     turn_id = f"{turn_prefix}:{min(batch.seqs)}"
+    if old := _too_old(max(entry.at_ms for entry in state.open), pace, now_ms):
+        seqs = tuple(entry.seq for entry in state.open)
+        return Commit(turn_id, Drafted(seqs, "", "", 0, 0, hand_over=old), "nothing is drafted")
     turn = state.turn if state.turn and state.turn.turn_id == turn_id else Turn(turn_id, ())
     if now_ms < turn.retry_at_ms:
         return Wait("retrying", "the model failed and is asked again", turn.retry_at_ms)
@@ -224,7 +247,7 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
 def _with_draft(
     state: State, turn: Turn, draft: Drafting | Drafted, batch: Batch, pace: Pace, now_ms: int
 ) -> Decision:
-    oldest = state.open[: pace.largest_batch]
+    oldest = looked_at(state.open, pace)
     closing = closes(oldest, state.memory, pace, now_ms)
     is_open = turn.early and not closing.closed
     if set(draft.covers) != set(batch.seqs):
@@ -260,7 +283,7 @@ def _too_early(
     thought was not complete, so nobody is interrupted and no limit of superseding counts."""
     if not turn.early or len(draft.covers) >= pace.largest_batch:
         return False
-    oldest = state.open[: pace.largest_batch]
+    oldest = looked_at(state.open, pace)
     if now_ms >= min(entry.at_ms for entry in oldest) + pace.longest_wait_ms:
         return False
     before = oldest[:-1]
@@ -320,20 +343,47 @@ def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:
     return RetryTurn(turn.turn_id, turn.attempts, failed.error, now_ms + round(delay_s * 1_000))
 
 
-def _deliver(reply: Reply, work: Work, silent: Silence | None, now_ms: int) -> Decision:
+def _too_old(asked_ms: int, pace: Pace, now_ms: int) -> str | None:
+    """Why an answer to what was asked then is of no use any more, or None."""
+    if pace.answer_age_max_ms is None or now_ms <= asked_ms + pace.answer_age_max_ms:
+        return None
+    return f"too late to answer: over {pace.answer_age_max_ms / 60_000:g} min since the question"
+
+
+def _deliver(reply: Reply, work: Work, silent: Silence | None, pace: Pace, now_ms: int) -> Decision:
+    if work != Promised(reply.reply_id):
+        if reply.resumed >= RESUMED_MAX:
+            reason = f"its process died {reply.resumed} times with the reply on its way"
+            return PutAside(reply.answers, reason, attempts=reply.failures)
+        return Resume(reply)
     all_sent = reply.sent >= len(reply.parts)
-    read_back = not all_sent and (reply.doubtful or work != Promised(reply.reply_id))
+    read_back = not all_sent and reply.doubtful
+    old = None if all_sent or reply.sent else _too_old(reply.last_ms, pace, now_ms)
     not_before_ms = reply.retry_at_ms
     if read_back:
         not_before_ms = max(not_before_ms, reply.tried_at_ms + READ_BACK_GRACE_MS)
     if silent is not None and not read_back:
         return Withhold(reply, silent.reason)
+    if old and not read_back:
+        return Hold(reply, old)
     if now_ms < not_before_ms:
         phase = "retrying" if reply.failures else "sending"
         return Wait(phase, "the reply is promised and sent then", not_before_ms)
     if all_sent:
         return PassOn(reply)
-    return Send(reply, read_back, silent.reason if silent else "")
+    return Send(reply, read_back, silent.reason if silent else "", old or "")
+
+
+def worth_finishing(decision: Decision, work: Work) -> bool:
+    """Whether a process that is asked to stop still does this: a draft that is being made may come
+    to its end, and what is promised may be sent; nothing is begun."""
+    match decision:
+        case Wait(phase="drafting") | Commit() | Leave() | RetryTurn() | PutAside():
+            return True
+        case Send() | Hold() | PassOn() | Withhold():
+            return isinstance(work, Promised)
+        case _:
+            return False
 
 
 def after_send_failure(

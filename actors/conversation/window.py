@@ -205,6 +205,8 @@ def closes(open_: Sequence[Open], memory: Memory, pace: Pace, now_ms: int) -> Cl
     if len(open_) >= pace.largest_batch:
         full_ms = min(now_ms, max(entry.at_ms for entry in open_))
         return Closing(True, full_ms, f"{len(open_)} messages, the largest batch", window)
+    if open_[0].letter:
+        return Closing(True, now_ms, "it is tried again by hand", window)
     longest_ms = min(entry.at_ms for entry in open_) + pace.longest_wait_ms
     last_ms = max(entry.at_ms for entry in open_)
     at_ms, was, waits = _quiet(window, last_ms, memory)

@@ -68,7 +68,8 @@ class Write(msgspec.Struct, frozen=True):
     """Events to be written under an epoch, and what becomes of the messages by them.
 
     `number` counts the writes of the epoch; `promised` messages have an answer on its way,
-    `settled` ones their outcome. `memory` is what is remembered of the events up to `memory_seq`.
+    `settled` ones their outcome; `dead` counts from 1 which of the events are dead letters, at
+    `at_ms`. `memory` is what is remembered of the events up to `memory_seq`.
     """
 
     epoch: int
@@ -78,6 +79,22 @@ class Write(msgspec.Struct, frozen=True):
     settled: tuple[int, ...] = ()
     memory: bytes = b""
     memory_seq: int = 0
+    dead: tuple[int, ...] = ()
+    at_ms: int = 0
+
+
+class Exhumed(msgspec.Struct, frozen=True):
+    """A dead letter was taken off the list, by event `seq`."""
+
+    seq: int
+
+
+class Buried(msgspec.Struct, frozen=True):
+    """A dead letter: the event `seq` of its conversation, since `at_ms`."""
+
+    key: Key
+    seq: int
+    at_ms: int
 
 
 class Unanswered(msgspec.Struct, frozen=True):

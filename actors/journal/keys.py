@@ -35,16 +35,19 @@ class RedisKeys(msgspec.Struct, frozen=True):
     Redis Cluster.
 
     journal: stream of events · seen: sorted set, message id → seq · meta: hash, the counters ·
-    waiting: sorted set, `seq:arrival ms` → seq of unanswered messages.
+    waiting: sorted set, `seq:arrival ms` → seq of unanswered messages · dead: sorted set, seq of a
+    dead letter → when it became one (ms).
     """
 
     journal: str
     seen: str
     meta: str
     waiting: str
+    dead: str
     unanswered: str
     loads: str
     conversations: str
+    graves: str
 
 
 def redis_keys(key: Key) -> RedisKeys:
@@ -55,10 +58,17 @@ def redis_keys(key: Key) -> RedisKeys:
         seen=f"{own}:seen",
         meta=f"{own}:meta",
         waiting=f"{own}:waiting",
+        dead=dead_key(key),
         unanswered=unanswered_key(key.slot),
         loads=loads_key(key.slot),
         conversations=conversations_key(key.slot),
+        graves=graves_key(key.slot),
     )
+
+
+def dead_key(key: Key) -> str:
+    """Sorted set: seq of a dead letter of the conversation → when it became one (ms)."""
+    return f"turnwise:{{{key.slot}}}:{key}:dead"
 
 
 def unanswered_key(slot: int) -> str:
@@ -69,6 +79,11 @@ def unanswered_key(slot: int) -> str:
 def loads_key(slot: int) -> str:
     """Hash: company → its unanswered messages in this slot."""
     return f"turnwise:{{{slot}}}:loads"
+
+
+def graves_key(slot: int) -> str:
+    """Sorted set: conversation with dead letters → time (ms) of its last one."""
+    return f"turnwise:{{{slot}}}:graves"
 
 
 def alive_key(holder: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from actors import lua
-from actors.errors import Fenced, Retryable
+from actors.errors import Fenced
 from actors.journal.entries import (
     Activation,
     Appended,
@@ -28,6 +28,7 @@ from actors.journal.keys import (
     unanswered_key,
 )
 from actors.journal.outages import translating
+from actors.journal.replicas import confirmed
 
 EVENTS_KEPT_MAX = 10_000
 """Events kept of one conversation (Redis trims a little later, by whole nodes); as many message
@@ -44,9 +45,6 @@ ALIVE_MS = 10_000
 
 COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 """A deleted conversation's counters stay so long."""
-
-REPLICA_ACK_MS = 1_000
-"""With durability `replicated`: how long a replica may take to confirm, milliseconds."""
 
 
 def _entries(found: Any) -> tuple[Entry, ...]:
@@ -102,16 +100,8 @@ class Journal:
             )
             if answer[0] == b"full":
                 return Full(answer[1])
-            if self._replicas:
-                await self._confirmed()
+            await confirmed(self._redis, self._replicas)
         return Appended(answer[0] == b"appended", *answer[1:])
-
-    async def _confirmed(self) -> None:
-        confirmed = await self._redis.wait(self._replicas, REPLICA_ACK_MS)
-        if confirmed < self._replicas:
-            raise Retryable(
-                f"{confirmed} of {self._replicas} Redis replicas have it", doubtful=True
-            )
 
     async def activate(self, key: Key, holder: str) -> Activation:
         """Takes the pen: writes under older epochs are refused from here on.
@@ -148,8 +138,7 @@ class Journal:
             )
             if answer[0] != b"noted":
                 return None
-            if self._replicas:
-                await self._confirmed()
+            await confirmed(self._redis, self._replicas)
         return Noted(answer[1])
 
     async def record(self, key: Key, write: Write) -> tuple[int, int]:
@@ -160,7 +149,15 @@ class Journal:
         keys = redis_keys(key)
         with translating():
             answer = await self._record(
-                keys=[keys.journal, keys.meta, keys.waiting, keys.unanswered, keys.loads],
+                keys=[
+                    keys.journal,
+                    keys.meta,
+                    keys.waiting,
+                    keys.unanswered,
+                    keys.loads,
+                    keys.dead,
+                    keys.graves,
+                ],
                 args=[
                     str(key),
                     key.company_id,
@@ -171,11 +168,13 @@ class Journal:
                     EVENTS_KEPT_MAX,
                     write.memory,
                     write.memory_seq,
+                    _joined(write.dead),
+                    write.at_ms,
                     *write.events,
                 ],
             )
-            if self._replicas and answer[0] != b"fenced":
-                await self._confirmed()
+            if answer[0] != b"fenced":
+                await confirmed(self._redis, self._replicas)
         if answer[0] == b"fenced":
             raise Fenced(
                 f"conversation {key}: epoch {write.epoch} is over, {answer[1]} holds the pen"
@@ -186,6 +185,11 @@ class Journal:
         """Says that a host lives, for ALIVE_MS."""
         with translating():
             await self._redis.set(alive_key(holder), 1, px=ALIVE_MS)
+
+    async def leave(self, holder: str) -> None:
+        """Says that a host works no more: what it held is free at once."""
+        with translating():
+            await self._redis.delete(alive_key(holder))
 
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
         """Those of the conversations that no other living host holds."""
@@ -312,7 +316,15 @@ class Journal:
         keys = redis_keys(key)
         with translating():
             answer = await self._trim(
-                keys=[keys.journal, keys.seen, keys.meta, keys.waiting, keys.conversations],
+                keys=[
+                    keys.journal,
+                    keys.seen,
+                    keys.meta,
+                    keys.waiting,
+                    keys.conversations,
+                    keys.dead,
+                    keys.graves,
+                ],
                 args=[str(key), before_ms, COUNTERS_LIFE_MS],
             )
         return int(answer[1]) if answer[0] == b"trimmed" else None

@@ -95,6 +95,13 @@ class Access:
         if not by_operator and not company.owns_token(token):
             raise _stranger(company, token)
 
+    def own(self, request: Request, company: Company) -> None:
+        """Lets the company alone pass: what its customers write is not the operator's. Raises
+        Refused 401."""
+        token = bearer(request)
+        if not company.owns_token(token):
+            raise _stranger(company, token)
+
     def operator(self, request: Request) -> None:
         """Lets the operator pass. Raises Refused 401, which says what to do."""
         if self._operator is None:

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from actors.channels.message import Message
 from actors.conversation import host as hosts
+from actors.conversation.events import MessageReceived, encode
 from actors.conversation.host import Delivery, Host
 from actors.conversation.pace import Pace
 from actors.errors import Retryable
-from actors.journal.keys import SLOTS
+from actors.journal.keys import SLOTS, Key
 from tests.fakes import KEY, World, away, now, settle
 
 ALL = range(SLOTS)
@@ -103,13 +105,45 @@ async def test_idle_conversations_are_let_go_and_come_back() -> None:
     living.cancel()
 
 
+async def drained(world: World, host: Host) -> None:
+    draining = asyncio.create_task(host.drain())
+    await world.clock.advance(hosts.FINISH_S + hosts.DRAIN_S)
+    assert draining.done()
+
+
+@pytest.mark.parametrize("model_s", [hosts.FINISH_S / 2, hosts.FINISH_S * 2])
+async def test_a_stopping_host_finishes_what_is_nearly_done_and_begins_nothing(
+    model_s: float,
+) -> None:
+    world = World()
+    world.model.delay_s = model_s
+    host = Host(world.ports, ALL)
+    seq, raw = await world.write("one")
+    host.deliver([Delivery(KEY, seq, raw)])
+    waits = Key("acme", "322")
+    await world.clock.advance(10)
+    now_ms = world.clock.now_ms()
+    later = encode(MessageReceived(at_ms=now_ms, message=Message("1", "two", "chatwoot")))
+    await world.journal.append(waits, "1", later, at_ms=now_ms, largest_batch=9)
+    host.deliver([Delivery(waits, 1, later)])
+    await settle()
+    assert (host.busy, world.model.running) == (2, 1)
+    await drained(world, host)
+    assert (host.busy, len(world.model.prompts)) == (0, 1)
+    sent = [reply.text for reply in world.channel.posted]
+    assert sent == (["re: one"] if model_s < hosts.FINISH_S else [])
+    assert (b"turn_interrupted" in world.journal.raw_events()[-1]) == (not sent)
+    assert len(world.journal.raw_events(waits)) == 1
+
+
 async def test_a_draining_host_takes_nothing_and_notes_its_drafts() -> None:
     world = World()
     host = Host(world.ports, ALL)
     seq, raw = await world.write("one")
     host.deliver([Delivery(KEY, seq, raw)])
+    world.model.delay_s = 60
     await world.clock.advance(11)
-    await host.drain()
+    await drained(world, host)
     assert b"turn_interrupted" in world.journal.raw_events()[-1]
     with pytest.raises(Retryable):
         host.deliver([Delivery(KEY, seq, raw)])
@@ -131,9 +165,9 @@ async def test_a_living_hosts_conversation_is_left_to_it_and_a_dead_ones_is_take
     await world.clock.advance(15)
     assert (first.busy, second.busy) == (1, 0)
     living[0].cancel()
-    world.journal.alive.discard("a/0")
-    await first.drain()
-    await world.clock.advance(hosts.SWEEP_S + 10)
+    await drained(world, first)
+    assert "a/0" not in world.journal.alive, "its successor need not wait until it is held for dead"
+    await world.clock.advance(hosts.SWEEP_S + 20)
     assert [reply.text for reply in world.channel.posted] == ["re: one"]
     living[1].cancel()
 

@@ -6,24 +6,28 @@ import msgspec
 import pytest
 
 from actors.channels.message import Message
+from actors.conversation.events import ReplyResumed
 from actors.conversation.manners import Manners
 from actors.conversation.memory import Memory, Taken
 from actors.conversation.pace import Pace
-from actors.conversation.state import Open, Reply, State, Turn
+from actors.conversation.state import Open, Reply, State, Turn, apply
 from actors.conversation.turns import (
     POISON_STARTS,
     READ_BACK_GRACE_MS,
+    RESUMED_MAX,
     Commit,
     Conduct,
     Decision,
     Drafted,
     DraftFailed,
     Drafting,
+    Hold,
     Leave,
     PassOn,
     Promised,
     PutAside,
     Rest,
+    Resume,
     RetryTurn,
     Send,
     Start,
@@ -33,6 +37,7 @@ from actors.conversation.turns import (
     Work,
     after_send_failure,
     decide,
+    worth_finishing,
 )
 
 PACE = Pace()
@@ -255,8 +260,10 @@ def test_a_promised_reply_is_withheld_when_a_person_takes_over() -> None:
 
 
 def test_a_reply_that_may_stand_there_is_looked_for_before_it_is_withheld() -> None:
-    state = msgspec.structs.replace(TAKEN, open=(), reply=REPLY)
-    assert at(29, state) == Send(REPLY, read_back=True, withhold="Eva answered")
+    doubtful = msgspec.structs.replace(REPLY, doubtful=True)
+    state = msgspec.structs.replace(TAKEN, open=(), reply=doubtful)
+    silenced = Send(doubtful, read_back=True, withhold="Eva answered")
+    assert at(29, state, Promised("r1")) == silenced
 
 
 def test_the_bot_comes_back_after_the_companys_time() -> None:
@@ -274,7 +281,8 @@ def test_a_reply_in_parts_is_sent_part_by_part_and_handed_over_at_the_end() -> N
     all_sent = msgspec.structs.replace(reply, sent=2)
     assert at(20, State(reply=all_sent), Promised("r1")) == PassOn(all_sent)
     taken = State(reply=all_sent, memory=TAKEN.memory)
-    assert at(20, taken) == Withhold(all_sent, "Eva answered"), "somebody was faster"
+    silenced = Withhold(all_sent, "Eva answered")
+    assert at(20, taken, Promised("r1")) == silenced, "somebody was faster"
 
 
 def test_after_being_superseded_the_window_is_the_new_messages() -> None:
@@ -326,10 +334,69 @@ def test_what_is_promised_is_sent_before_anything_else() -> None:
 
 def test_a_promise_of_another_process_is_looked_for_after_a_grace() -> None:
     grace_s = READ_BACK_GRACE_MS / 1_000
-    waiting = at(20, State(reply=REPLY))
+    assert at(30, State(reply=REPLY)) == Resume(REPLY)
+    resumed = apply(State(reply=REPLY), 9, ReplyResumed(at_ms=30_000, reply_id="r1", attempt=1))
+    waiting = at(30, resumed, Promised("r1"))
     assert isinstance(waiting, Wait)
-    assert waiting.until_ms == 20_000 + READ_BACK_GRACE_MS
-    assert at(20 + grace_s, State(reply=REPLY)) == Send(REPLY, read_back=True)
+    assert waiting.until_ms == 30_000 + READ_BACK_GRACE_MS
+    assert resumed.reply is not None
+    assert at(30 + grace_s, resumed, Promised("r1")) == Send(resumed.reply, read_back=True)
+
+
+def test_a_reply_whose_sending_keeps_killing_its_process_is_set_aside() -> None:
+    often = msgspec.structs.replace(REPLY, resumed=RESUMED_MAX)
+    decision = at(30, State(reply=often))
+    assert isinstance(decision, PutAside)
+    assert decision.seqs == REPLY.answers
+    assert isinstance(at(30, State(reply=often), Promised("r1")), Send), "this process lives"
+
+
+HOUR = Pace(answer_age_max_ms=3_600_000)
+LATE = "too late to answer: over 60 min since the question"
+
+
+def test_what_nobody_answered_for_too_long_goes_to_a_person() -> None:
+    old = State(open=messages(0, 5))
+    assert isinstance(at(3_605, old, pace=HOUR), Start)
+    handed = at(3_606, old, pace=HOUR)
+    assert isinstance(handed, Commit)
+    assert (handed.draft.covers, handed.draft.hand_over) == ((1, 2), LATE)
+    assert isinstance(at(1e6, old), Start), "never, where the company says so"
+    assert isinstance(at(3_606, State(open=messages(0, 3_000)), pace=HOUR), Start)
+
+
+def test_a_promised_reply_that_is_too_old_goes_to_a_person() -> None:
+    old = msgspec.structs.replace(REPLY, last_ms=1_000)
+    assert at(3_700, State(reply=old), Promised("r1"), HOUR) == Hold(old, LATE)
+    doubtful = msgspec.structs.replace(old, doubtful=True)
+    asked = at(3_700, State(reply=doubtful), Promised("r1"), HOUR)
+    assert asked == Send(doubtful, read_back=True, hold=LATE)
+    begun = msgspec.structs.replace(old, parts=("a", "b"), sent=1)
+    assert isinstance(at(3_700, State(reply=begun), Promised("r1"), HOUR), Send)
+
+
+@pytest.mark.parametrize(
+    ("decision", "work", "finishes"),
+    [
+        (Wait("drafting", "", None), Drafting((1,)), True),
+        (Wait("window", "", 1), None, False),
+        (Wait("window", "", 1), drafted(1), False),
+        (Wait("retrying", "", 1), Promised("r1"), False),
+        (Commit(TURN, drafted(1), ""), drafted(1), True),
+        (Send(REPLY, read_back=False), Promised("r1"), True),
+        (Resume(REPLY), None, False),
+        (Supersede(TURN, by=2), Drafting((1,)), False),
+        (Leave((1,), "Eva answered"), None, True),
+        (Rest(), None, False),
+    ],
+    ids=str,
+)
+def test_what_a_stopping_process_still_does(
+    decision: Decision,
+    work: Work,
+    finishes: bool,  # noqa: FBT001
+) -> None:
+    assert worth_finishing(decision, work) == finishes
 
 
 def test_a_doubtful_attempt_is_looked_for_also_by_its_own_process() -> None:
