@@ -31,6 +31,8 @@ class Count(StrEnum):
     PERSON_REPLIES = "person_replies"
     PAUSES = "pauses"
     RESUMES = "resumes"
+    REVIVED = "revived"
+    DISCARDED = "discarded"
     TOKENS_IN = "tokens_in"
     TOKENS_OUT = "tokens_out"
     TOKENS_SAVED = "tokens_saved_by_joining"

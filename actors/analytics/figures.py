@@ -60,6 +60,8 @@ def figures(counts: Mapping[str, int]) -> dict[str, Any]:
             "left_why": LEFT.shown(counts),
             "dead_letters": SET_ASIDE.total(counts),
             "dead_letters_why": SET_ASIDE.shown(counts),
+            "dead_letters_revived": _of(counts, Count.REVIVED),
+            "dead_letters_discarded": _of(counts, Count.DISCARDED),
         },
         "people": {
             "hand_overs": _of(counts, Count.HAND_OVERS),

@@ -29,6 +29,7 @@ from actors.analytics.counters import (
     Count,
 )
 from actors.conversation.events import (
+    Discarded,
     Event,
     HandedOver,
     LeftUnanswered,
@@ -40,6 +41,7 @@ from actors.conversation.events import (
     ReplySent,
     ReplyWithheld,
     Resumed,
+    Revived,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -107,6 +109,10 @@ def _of_customer_and_people(before: State, event: Event | Unknown) -> dict[str, 
             return {Count.PAUSES: 1}
         case Resumed():
             return {Count.RESUMES: 1}
+        case Revived():
+            return {Count.REVIVED: 1}
+        case Discarded():
+            return {Count.DISCARDED: 1}
         case _:
             return {}
 

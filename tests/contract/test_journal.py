@@ -2,13 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 from redis.asyncio import Redis
 
 from actors.conversation.ports import Log
 from actors.errors import Fenced
-from actors.journal.entries import Activation, Appended, Full, Noted, Only, Write
+from actors.journal.dead_letters import DeadLetters
+from actors.journal.entries import (
+    Activation,
+    Appended,
+    Buried,
+    Exhumed,
+    Full,
+    Noted,
+    Only,
+    Write,
+)
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import Journal
 from tests.fakes import MemoryJournal
@@ -20,15 +31,29 @@ WAITING_MAX = 5
 AnyJournal = Journal | MemoryJournal
 
 
+@dataclass
+class Both:
+    """A journal and the list of its dead letters."""
+
+    journal: AnyJournal
+    letters: DeadLetters | MemoryJournal
+
+
 @pytest.fixture(params=["memory", "redis_6", "redis_7"])
-async def journal(request: pytest.FixtureRequest) -> AsyncIterator[AnyJournal]:
+async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     if request.param == "memory":
-        yield MemoryJournal(waiting_max=WAITING_MAX)
+        memory = MemoryJournal(waiting_max=WAITING_MAX)
+        yield Both(memory, memory)
         return
     client = Redis.from_url(request.getfixturevalue(request.param))
     await client.flushall()
-    yield Journal(client, waiting_max=WAITING_MAX)
+    yield Both(Journal(client, waiting_max=WAITING_MAX), DeadLetters(client))
     await client.aclose()
+
+
+@pytest.fixture
+def journal(both: Both) -> AnyJournal:
+    return both.journal
 
 
 async def append(
@@ -54,6 +79,7 @@ async def record(  # one event, with the usual bookkeeping
     promised: tuple[int, ...] = (),
     settled: tuple[int, ...] = (),
     memory_seq: int = 0,
+    dead: tuple[int, ...] = (),
 ) -> tuple[int, int]:
     return await journal.record(
         KEY,
@@ -65,6 +91,8 @@ async def record(  # one event, with the usual bookkeeping
             settled=settled,
             memory=f"up to {memory_seq}".encode(),
             memory_seq=memory_seq,
+            dead=dead,
+            at_ms=NOW + write,
         ),
     )
 
@@ -246,3 +274,48 @@ async def test_the_end_of_a_journal_is_read_in_order(journal: AnyJournal) -> Non
         await append(journal, name)
     assert [e.seq for e in await journal.read_last(KEY, 2)] == [4, 5]
     assert [e.seq for e in await journal.read_last(KEY, 2, before=4)] == [2, 3]
+
+
+# Dead letters.
+
+
+async def test_a_dead_letter_is_listed_by_company_until_it_is_taken_off(both: Both) -> None:
+    await append(both.journal, "a")
+    taken = await both.journal.activate(KEY, "me")
+    await record(both.journal, taken.epoch, 1, settled=(1,), dead=(1,))
+    await record(both.journal, taken.epoch, 2, dead=(1,))
+    first, second = Buried(KEY, 2, NOW + 1), Buried(KEY, 3, NOW + 2)
+    assert await both.letters.buried("acme") == [first, second]
+    assert await both.letters.buried("acm") == []
+    assert await both.letters.exhume(KEY, 2, b"gone", at_ms=NOW, waiting=()) == Exhumed(4)
+    assert await both.letters.exhume(KEY, 2, b"gone", at_ms=NOW, waiting=(1,)) is None, "once"
+    assert await both.letters.buried("acme") == [second]
+    assert [e.raw for e in await both.journal.read(KEY, 3)] == [b"gone"]
+    assert await both.journal.unanswered(range(SLOTS), NOW) == []
+    assert await both.letters.exhume(KEY, 3, b"gone too", at_ms=NOW, waiting=()) == Exhumed(5)
+    assert await both.letters.buried("acme") == []
+
+
+async def test_what_is_tried_again_waits_again_and_is_replayed_from_its_first_message(
+    both: Both,
+) -> None:
+    for name in "ab":
+        await append(both.journal, name)
+    taken = await both.journal.activate(KEY, "me")
+    await record(both.journal, taken.epoch, 1, settled=(1, 2), dead=(1,), memory_seq=2)
+    await append(both.journal, "c", at_ms=NOW + 5)
+    await both.letters.exhume(KEY, 3, b"again", at_ms=NOW + 9, waiting=(1, 2))
+    (owing,) = await both.journal.unanswered(range(SLOTS), NOW + 10)
+    assert owing.oldest_ms in (NOW + 5, NOW + 9)
+    assert replayed(await both.journal.activate(KEY, "me"))[3] == [1, 2, 3, 4, 5]
+    assert (await append(both.journal, "d")).company_load == 4
+    await record(both.journal, 2, 1, settled=(1, 2, 4, 6), memory_seq=6)
+    assert await both.journal.unanswered(range(SLOTS), NOW + 10) == []
+
+
+async def test_a_repeated_write_is_one_dead_letter(both: Both) -> None:
+    await append(both.journal, "a")
+    taken = await both.journal.activate(KEY, "me")
+    for _ in range(2):
+        await record(both.journal, taken.epoch, 1, settled=(1,), dead=(1,))
+    assert len(await both.letters.buried("acme")) == 1

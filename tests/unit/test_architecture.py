@@ -1,6 +1,7 @@
 """House rules that a machine can hold: Lua heads, sizes, names, who may say BaseModel."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def test_a_script_states_its_keys_arguments_and_returns(script: Path) -> None:
     text = script.read_text()
     code = [line for line in text.splitlines() if line.strip() and not line.startswith("--")]
     assert len(code) <= 60
-    head = text[: text.index("\nlocal ") if "\nlocal " in text else text.index("\nif ")]
+    head = "".join(takewhile(lambda line: line.startswith("--"), text.splitlines(keepends=True)))
     for word in ("KEYS[1]", "ARGV[1]", "Returns {"):
         assert word in head, f"{script.name} does not state {word}"
     used = {int(n) for n in re.findall(r"KEYS\[(\d)\]", text[len(head) :])}

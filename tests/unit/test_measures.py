@@ -14,6 +14,7 @@ from actors.analytics.figures import figures, totalled
 from actors.channels.message import Attachment, FromPerson, Message, Standing
 from actors.conversation.events import (
     CustomerTyping,
+    Discarded,
     Event,
     HandedOver,
     LeftUnanswered,
@@ -24,9 +25,13 @@ from actors.conversation.events import (
     PersonReplied,
     Read,
     ReplyCommitted,
+    ReplyHeld,
+    ReplyResumed,
     ReplySent,
     ReplyWithheld,
     Resumed,
+    Revived,
+    SendDoubted,
     SendFailed,
     SetAside,
     StandingSeen,
@@ -270,6 +275,11 @@ TABLE: list[tuple[str, Sequence[Event], Event, dict[str, int]]] = [
         SendFailed(at_ms=MS, reply_id="r", attempt=1, error="502", doubtful=True, retry_at_ms=MS),
         {"send_failures": 1},
     ),
+    ("in doubt", (), SendDoubted(at_ms=MS, reply_id="r", part=0, choice="hold", reason="?"), {}),
+    ("taken over", (), ReplyResumed(at_ms=MS, reply_id="r", attempt=1), {}),
+    ("too late", (), ReplyHeld(at_ms=MS, reply_id="r", reason="too late"), {}),
+    ("tried again", (), Revived(at_ms=MS, letter=4, by="api", messages=()), {"revived": 1}),
+    ("discarded", (), Discarded(at_ms=MS, letter=4, by="api"), {"discarded": 1}),
     (
         "a hand-over",
         (*TWO, committed(1, 2, hand_over="asks for Ana")),
