@@ -9,7 +9,7 @@ import pytest
 
 from actors.channels.chatwoot import Chatwoot
 from actors.channels.chatwoot_people import MARKER
-from actors.channels.message import Cue, Outgoing, Seen, Standing
+from actors.channels.message import Cue, Outgoing, Seen, Standing, Unreadable
 from actors.channels.typing import indicators
 from actors.companies.company import ChatwootAccount, Twilio, WhatsAppCloud
 from actors.errors import Permanent, Retryable
@@ -82,6 +82,21 @@ async def test_a_bot_token_looks_at_the_last_message(chatwoot: Chatwoot, peers: 
     assert await chatwoot.find(REPLY) is None
     sent = await chatwoot.send(REPLY, nobody_else)
     assert await chatwoot.find(REPLY) == sent
+    after_it = Outgoing("77", "the next part", "x", sent)
+    assert await chatwoot.find(after_it) is None, "what came last is what it follows"
+    await steer(peers, people={"77": [{"content": "wait"}]})
+    for reply in (REPLY, after_it):
+        found = await chatwoot.find(reply)
+        assert isinstance(found, Unreadable), "it may stand above what the person wrote"
+        assert "sees the last message alone" in found.reason
+
+
+async def test_a_bot_token_of_an_older_chatwoot_sees_nothing(
+    chatwoot: Chatwoot, peers: str
+) -> None:
+    await steer(peers, bot_token=True, bot_reads=False)
+    found = await chatwoot.find(REPLY)
+    assert isinstance(found, Unreadable) and "not authorized for bots" in found.reason
 
 
 @pytest.mark.parametrize(
