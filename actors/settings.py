@@ -96,6 +96,9 @@ class Behaviour(BaseModel):
     resume_after_s: float | None = Field(None, gt=0, le=365 * 24 * 3_600)
     reply_part_chars: int = Field(1_500, ge=200, le=4_096)
     time_zone: Zone = "America/Bogota"
+    catch_up: bool = True
+    catch_up_age_s: float = Field(21_600, gt=0, le=24 * 3_600)
+    catch_up_inboxes: Several[Digits] = ()
 
     # Attachments.
     attachment_bytes_max: int = Field(16 << 20, ge=1, le=100 << 20)

@@ -113,10 +113,12 @@ async def _take_in(
     ingress: Ingress, company: Company, reading: Reading
 ) -> Accepted | Kept | Ignored:
     match reading:
-        case Incoming(conversation_id=conversation_id, message=message):
-            return await ingress.accept(
+        case Incoming(conversation_id=conversation_id, message=message, inbox_id=inbox_id):
+            accepted = await ingress.accept(
                 company, conversation_id, message, message_key(message.message_id)
             )
+            ingress.came_in_by(company, inbox_id)
+            return accepted
         case Observed(conversation_id=conversation_id, event=event, note_id=note_id, only=only):
             noted = await ingress.note(company, conversation_id, event, note_id=note_id, only=only)
             if noted is None:
