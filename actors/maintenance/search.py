@@ -155,11 +155,13 @@ class Search:
         the inbox was connected is nobody's business here."""
         now_ms, age_ms = self._clock.now_ms(), self._company.catch_up_age_ms
         since_ms = inbox.since_ms if inbox is not None else 0
-        last_ms = self._progress.complete_ms - OVERLAP_MS
-        if not self._progress.complete_ms:
-            last_ms = now_ms - age_ms
-        span = Span(max(last_ms, since_ms), age_ms, now_ms)
-        return span, max(span.floor_ms, span.oldest_ms)
+        oldest_ms = now_ms - age_ms
+        last_ms = self._progress.complete_ms - OVERLAP_MS if self._progress.complete_ms else 0
+        # A conversation that moved up the list during the last search was not in it: once it is
+        # seen, it is read back as far as anything may be answered.
+        read_ms = min(last_ms, oldest_ms) if last_ms else oldest_ms
+        span = Span(max(read_ms, since_ms), age_ms, now_ms)
+        return span, max(last_ms, since_ms, oldest_ms)
 
     async def _inbox(self, inbox_id: str, inbox: Inbox | None) -> None:
         # What became active meanwhile moved to the front, and all else down the list; what was
