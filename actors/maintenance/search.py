@@ -143,18 +143,23 @@ class Search:
             self._progress = self._progress.begun(self._clock.now_ms())
             for inbox_id in inboxes:
                 if inbox_id not in self._progress.done:
-                    await self._inbox(inbox_id, known.get(inbox_id))
+                    await self._inbox(inbox_id, self._since_ms(inbox_id, known))
             await self._advance(self._progress.completed())
 
     async def _advance(self, progress: Progress) -> None:
         self._progress = progress
         await self._store.write(self._key, progress)
 
-    def _span(self, inbox: Inbox | None) -> tuple[Span, int]:
-        """The times that matter, and how far back conversations are listed. What was written before
-        the inbox was connected is nobody's business here."""
+    def _since_ms(self, inbox_id: str, known: Mapping[str, Inbox]) -> int:
+        """What was written before an inbox was connected is nobody's business here, unless the
+        company names it."""
+        inbox = known.get(inbox_id)
+        named = inbox_id in self._company.catch_up_inboxes
+        return 0 if named or inbox is None else inbox.since_ms
+
+    def _span(self, since_ms: int) -> tuple[Span, int]:
+        """The times that matter, and how far back conversations are listed."""
         now_ms, age_ms = self._clock.now_ms(), self._company.catch_up_age_ms
-        since_ms = inbox.since_ms if inbox is not None else 0
         oldest_ms = now_ms - age_ms
         last_ms = self._progress.complete_ms - OVERLAP_MS if self._progress.complete_ms else 0
         # A conversation that moved up the list during the last search was not in it: once it is
@@ -163,13 +168,13 @@ class Search:
         span = Span(max(read_ms, since_ms), age_ms, now_ms)
         return span, max(last_ms, since_ms, oldest_ms)
 
-    async def _inbox(self, inbox_id: str, inbox: Inbox | None) -> None:
+    async def _inbox(self, inbox_id: str, since_ms: int) -> None:
         # What became active meanwhile moved to the front, and all else down the list; what was
         # deleted moved it up: by less than a page.
         page = max(1, self._progress.page - 1)
         while True:
             rows = await self._rows(inbox_id, page)
-            span, listed_ms = self._span(inbox)
+            span, listed_ms = self._span(since_ms)
             for row in rows:
                 if row.inbox_id == inbox_id and row.active_ms >= listed_ms:
                     await self._conversation(row, span)

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from actors.channels.chatwoot_archive import Archive, Row
+from actors.channels.chatwoot_archive import Archive
 from actors.channels.chatwoot_people import MARKER
 from actors.channels.inboxes import CONNECTED_MS, INBOXES_MAX, NOTED_MS, Inbox, Inboxes, account_key
 from actors.channels.message import Message
@@ -228,6 +228,18 @@ async def test_a_webhook_that_came_before_is_no_find(world: World) -> None:
     assert await world.told(321) == [f"{number} delivered"]
 
 
+async def test_a_conversation_is_looked_into_whenever_somebody_wrote(world: World) -> None:
+    await world.connect(5)
+    numbers = []
+    for _ in range(3):
+        numbers.append(world.wrote(321))
+        assert (await world.search()).to_answer == 1
+        again = await world.search()
+        assert (again.conversations, again.to_answer) == (0, 0), "nothing is new there"
+        await world.clock.advance(180)
+    assert await world.told(321) == [f"{number} caught up" for number in numbers]
+
+
 async def test_a_hole_between_messages_that_came_is_filled(world: World) -> None:
     await world.connect(5)
     numbers = [world.wrote(321) for _ in range(3)]
@@ -373,6 +385,7 @@ async def test_a_chatwoot_that_lists_every_inbox_changes_nothing(world: World) -
             return super().page(account, {**query, "inbox_id": "6"})
 
     world.peers = Careless()
+    await world.http.aclose()
     world.http = httpx.AsyncClient(transport=httpx.ASGITransport(application(world.peers)))
     await world.connect(5)
     world.peers.conversations["322"]["inbox_id"] = 6
@@ -390,6 +403,9 @@ async def test_what_was_written_before_the_inbox_was_connected_is_left_alone(
     world.wrote(322, 200)
     assert (await world.search()).to_answer == 1
     assert await world.told(321) == [f"{after} caught up"]
+    world.companies["acme"] = company(catch_up_inboxes=[5])
+    assert (await world.search()).to_answer == 1, "unless it is named"
+    assert len(await world.told(322)) == 1
 
 
 async def test_without_an_inbox_nothing_is_asked(world: World) -> None:
@@ -495,6 +511,8 @@ async def test_a_run_that_reaches_its_bound_is_gone_on_with(world: World) -> Non
         # Somebody writes meanwhile: the list moves.
         world.wrote(1_000 + len(states), 30)
     assert states[0] == "goes on" and states[-1] == "complete"
+    pages = [int(query["page"]) for query in world.peers.queries]
+    assert (3, 2) in itertools.pairwise(pages), "a run goes on a page before the last one's"
     assert taken == await world.unanswered() == len(conversations) + len(states) - 1
     assert len(set(world.delivered)) == len(world.delivered)
 
@@ -656,7 +674,3 @@ def test_what_was_found_is_told_in_words() -> None:
     text = as_text(Found("acme", "goes on", "the time of one run is over", ("5",), to_answer=3))
     assert text.startswith("acme: goes on: the time of one run is over\n")
     assert "to be answered        3" in text
-
-
-def test_an_archive_says_whose_row_it_is() -> None:
-    assert Row("321", "5", 0, 0, {}).inbox_id == "5"
