@@ -144,6 +144,23 @@ def tune(
         print(_with_parts(tuned))
 
 
+@app.command(name="catch-up")
+def catch_up_command(company: Annotated[str, typer.Argument(help="the company's id")]) -> None:
+    """Look in a company's Chatwoot for what no webhook told of; hosts answer it within seconds."""
+    from actors.maintenance.catch_up import CatchUp, as_text
+
+    async def found(parts: "Parts") -> str:
+        try:
+            # Nobody is told from here: the hosts look for what waits every few seconds.
+            catch_up = CatchUp(parts, lambda key, seq, raw: None)
+            return as_text(await catch_up.search(parts.directory.company(company)))
+        finally:
+            await parts.personas.aclose()
+
+    with exit_if_misconfigured():
+        print(_with_parts(found))
+
+
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1_000)
 

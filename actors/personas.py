@@ -7,6 +7,7 @@ import httpx
 
 from actors.analytics.tallies import Tallies
 from actors.channels.chatwoot import Chatwoot
+from actors.channels.chatwoot_archive import Archive
 from actors.channels.download import Downloads, file_client
 from actors.channels.typing import indicators
 from actors.channels.webchat import JournalChannel
@@ -116,6 +117,11 @@ class Personas:
         chatwoot = persona.channels.get("chatwoot")
         if isinstance(chatwoot, Chatwoot):
             await chatwoot.reach()
+
+    def archive(self, company: Company) -> Archive | None:
+        """What the company's Chatwoot holds; None where it has none."""
+        account = company.chatwoot
+        return None if account is None else Archive(self._channel_http, account)
 
     async def aclose(self) -> None:
         """Closes the clients' connections."""

@@ -98,6 +98,9 @@ class Behaviour(BaseModel):
     in_doubt: Literal["resend", "hold"] = "resend"
     answer_age_max_s: float | None = Field(86_400, gt=0, le=365 * 24 * 3_600)
     time_zone: Zone = "America/Bogota"
+    catch_up: bool = True
+    catch_up_age_s: float = Field(21_600, gt=0, le=24 * 3_600)
+    catch_up_inboxes: Several[Digits] = ()
 
     # Attachments.
     attachment_bytes_max: int = Field(16 << 20, ge=1, le=100 << 20)

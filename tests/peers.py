@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import json
 import sys
+import time
 from collections import defaultdict, deque
 from email import message_from_bytes
 from typing import Any
@@ -19,12 +20,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+INBOX = 5
+"""The inbox of a conversation that is not said to be of another."""
+
+CONVERSATIONS_PAGE = 25
+
 
 class Peers:
     """The state of both sides.
 
-    A fault is taken by the next call of its kind (`message`, `list`, `show`, `status`, `typing`,
-    `indicator`, `completion`, `file`, `transcription`):
+    A fault is taken by the next call of its kind (`message`, `list`, `conversations`, `show`,
+    `status`, `typing`, `indicator`, `completion`, `file`, `transcription`):
     `status` answers with it, `stored` (messages only) takes effect all the same, `delay_s` waits
     first, `drop` closes the connection without an answer, `headers` go along.
     """
@@ -33,6 +39,8 @@ class Peers:
         self.messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.typing: list[tuple[str, str]] = []
         self.conversations: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.listed: dict[str, int] = {}
+        self.queries: list[dict[str, str]] = []
         self.statuses: list[tuple[str, str]] = []
         self.indicators: list[dict[str, Any]] = []
         self.completions: list[dict[str, Any]] = []
@@ -54,6 +62,8 @@ class Peers:
         message = {
             "id": next(self._ids),
             "content": body.get("content"),
+            "inbox_id": self.conversations[conversation].get("inbox_id", INBOX),
+            "created_at": int(time.time()),
             "conversation_id": int(conversation) if conversation.isdecimal() else conversation,
             "message_type": 1,
             "content_type": "text",
@@ -66,10 +76,43 @@ class Peers:
         self.messages[conversation].append(message)
         return message
 
+    def write(self, conversation: str, account: int = 1, **fields: Any) -> dict[str, Any]:
+        """A customer writes, and no webhook is sent; the conversation is listed from here on."""
+        self.listed.setdefault(conversation, account)
+        contact = {"id": 77, "name": "Ana", "blocked": False, "type": "contact"}
+        message = self.add(conversation, fields)
+        message.update({"message_type": 0, "source_id": "wamid.HBgN", "sender": contact, **fields})
+        return message
+
+    def answer(self, conversation: str, **fields: Any) -> dict[str, Any]:
+        """A person of the company writes, and no webhook is sent."""
+        person = {"sender": {"id": 9, "name": "Bia", "type": "user"}, **fields}
+        message = self.add(conversation, fields)
+        message.update(person)
+        return message
+
+    def page(self, account: int, query: dict[str, str]) -> list[dict[str, Any]]:
+        """A page of an account's conversations, the last active first."""
+        found = [
+            self.describe(name)
+            for name, its_account in self.listed.items()
+            if its_account == account and self.messages[name]
+        ]
+        wanted = [
+            one
+            for one in found
+            if query.get("inbox_id") in (None, str(one["inbox_id"]))
+            and query.get("status", "open") in ("all", one["status"])
+        ]
+        wanted.sort(key=lambda one: int(one["last_activity_at"]), reverse=True)
+        first = (int(query.get("page", "1")) - 1) * CONVERSATIONS_PAGE
+        return wanted[first : first + CONVERSATIONS_PAGE]
+
     def describe(self, conversation: str) -> dict[str, Any]:
         """The conversation as GET shows it; what was steered replaces the usual."""
         steered = self.conversations[conversation]
         messages = self.messages[conversation][-1:]
+        active = max((int(m["created_at"]) for m in self.messages[conversation]), default=0)
         meta = {
             "sender": {"id": 77, "name": "Ana", "blocked": False},
             "channel": "Channel::Whatsapp",
@@ -77,9 +120,12 @@ class Peers:
         }
         return {
             "id": int(conversation) if conversation.isdecimal() else conversation,
+            "inbox_id": INBOX,
             "status": "pending",
             "labels": [],
             "can_reply": True,
+            "timestamp": active,
+            "last_activity_at": active,
             "messages": messages,
             "last_non_activity_message": messages[-1] if messages else None,
             **steered,
@@ -125,9 +171,24 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         if peers.bot_token:
             error = "Access to this endpoint is not authorized for bots"
             return JSONResponse({"error": error}, 401)
-        after = int(request.query_params.get("after", 0))
-        found = [m for m in peers.messages[request.path_params["conversation"]] if m["id"] > after]
-        return JSONResponse({"meta": {}, "payload": found[:100]})
+        found = peers.messages[request.path_params["conversation"]]
+        if after := request.query_params.get("after"):
+            page = [m for m in found if m["id"] > int(after)][:100]
+        else:
+            before = int(request.query_params.get("before", 1 << 53))
+            page = [m for m in found if m["id"] < before][-20:]
+        return JSONResponse({"meta": {}, "payload": page})
+
+    async def list_conversations(request: Request) -> Response:
+        if failed := _failed(await peers.fault("conversations")):
+            return failed
+        if peers.bot_token:
+            error = "Access to this endpoint is not authorized for bots"
+            return JSONResponse({"error": error}, 401)
+        query = dict(request.query_params)
+        peers.queries.append(query)
+        page = peers.page(request.path_params["account"], query)
+        return JSONResponse({"data": {"meta": {"all_count": len(page)}, "payload": page}})
 
     async def show(request: Request) -> Response:
         if failed := _failed(await peers.fault("show")):
@@ -215,13 +276,15 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
     async def steer(request: Request) -> Response:
         """{"model_delay_s": …, "bot_token": …, "bot_reads": …, "faults": {kind: [fault, …]},
         "conversations": {id: {"status": …, …}}, "people": {id: [{"content": …, …}, …]} (messages
-        of the company's people, to stand there), "forget": true,
-        "completions": [{"content": …, "tool_calls": […]}, …]: what the model says next}"""
+        of the company's people, to stand there), "customers": {…} (the same of customers),
+        "forget": true, "completions": [{"content": …, "tool_calls": […]}, …] (what the model says
+        next)}"""
         body = await request.json()
         if body.get("forget"):
             peers.messages.clear()
             peers.typing.clear()
             peers.conversations.clear()
+            peers.listed.clear()
             peers.statuses.clear()
             peers.indicators.clear()
             peers.completions.clear()
@@ -234,10 +297,12 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         peers.bot_reads = body.get("bot_reads", peers.bot_reads)
         for conversation, fields in body.get("conversations", {}).items():
             peers.conversations[conversation].update(fields)
+        for conversation, said in body.get("customers", {}).items():
+            for fields in said:
+                peers.write(conversation, **fields)
         for conversation, said in body.get("people", {}).items():
             for fields in said:
-                person = {"sender": {"id": 9, "name": "Bia", "type": "user"}, **fields}
-                peers.add(conversation, fields).update(person)
+                peers.answer(conversation, **fields)
         peers.said.extend(body.get("completions", []))
         for kind, faults in body.get("faults", {}).items():
             peers.faults[kind].extend(faults)
@@ -263,6 +328,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
             Route(f"{base}/toggle_typing_status", toggle_typing, methods=["POST"]),
             Route(f"{base}/toggle_status", toggle_status, methods=["POST"]),
             Route(base, show, methods=["GET"]),
+            Route(base.rpartition("/")[0], list_conversations, methods=["GET"]),
             Route("/v2/Indicators/Typing.json", indicate, methods=["POST"]),
             Route("/{version}/{number:int}/messages", indicate, methods=["POST"]),
             Route("/v1/chat/completions", completions, methods=["POST"]),

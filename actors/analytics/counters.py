@@ -16,6 +16,8 @@ class Count(StrEnum):
 
     MESSAGES = "messages"
     MESSAGE_CHARS = "message_chars"
+    CAUGHT_UP = "caught_up"
+    MISSED = "missed"
     ATTACHMENTS = "attachments"
     ATTACHMENTS_READ = "attachments_read"
     TURNS = "turns"

@@ -38,6 +38,8 @@ def figures(counts: Mapping[str, int]) -> dict[str, Any]:
             "mean_chars": _ratio(
                 _of(counts, Count.MESSAGE_CHARS), _of(counts, Count.MESSAGES), digits=1
             ),
+            "caught_up": _of(counts, Count.CAUGHT_UP),
+            "missed": _of(counts, Count.MISSED),
             "attachments": _of(counts, Count.ATTACHMENTS),
             "attachments_read": _of(counts, Count.ATTACHMENTS_READ),
         },

@@ -106,6 +106,10 @@ class Company:
     allowed_statuses: tuple[str, ...]
     stop_labels: tuple[str, ...]
     resume_after_ms: int | None
+    # The catch-up: see maintenance.catch_up.
+    catch_up: bool
+    catch_up_age_ms: int
+    catch_up_inboxes: tuple[str, ...]
     # Replies and limits.
     reply_part_chars: int
     in_doubt: str

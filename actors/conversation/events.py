@@ -18,9 +18,26 @@ class _Event(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_d
 
 
 class MessageReceived(_Event, frozen=True, tag="message_received"):
-    """The customer wrote."""
+    """The customer wrote.
+
+    `how`: delivered (the channel told us) | caught up (it was found there); of the latter
+    `written_ms` is the channel's time of it.
+    """
 
     message: Message
+    how: str = "delivered"
+    written_ms: int = 0
+
+
+class MessageMissed(_Event, frozen=True, tag="message_missed"):
+    """The customer wrote and nobody told us; it was found too late to be answered, for `reason`.
+
+    It waits for nothing and stays as context.
+    """
+
+    message: Message
+    written_ms: int
+    reason: str
 
 
 class MessageAmended(_Event, frozen=True, tag="message_amended"):
@@ -39,7 +56,7 @@ class CustomerTyping(_Event, frozen=True, tag="customer_typing"):
 
 
 class StandingSeen(_Event, frozen=True, tag="standing_seen"):
-    """The channel says who may speak. `how`: webhook | before sending."""
+    """The channel says who may speak. `how`: webhook | before sending | caught up."""
 
     standing: Standing
     how: str = "webhook"
@@ -271,6 +288,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 Event = (
     MessageReceived
+    | MessageMissed
     | MessageAmended
     | CustomerTyping
     | StandingSeen
@@ -298,6 +316,7 @@ Event = (
 
 FromOutside = (
     MessageReceived
+    | MessageMissed
     | MessageAmended
     | CustomerTyping
     | StandingSeen

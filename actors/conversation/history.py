@@ -6,6 +6,7 @@ from actors.conversation.events import (
     Event,
     HandedOver,
     MessageAmended,
+    MessageMissed,
     MessageReceived,
     PartSent,
     PersonReplied,
@@ -47,6 +48,8 @@ def said_before(entries: Sequence[Entry], leave_out: Collection[int]) -> list[Li
             case MessageReceived(message=message) if seq not in leave_out:
                 now = amended.get(message.message_id, message)
                 lines.append(Line("user", read.get(seq) or now.readable))
+            case MessageMissed(message=message):
+                lines.append(Line("user", message.readable))
             case ReplyCommitted(reply_id=reply_id, parts=parts, text=text):
                 said = text
                 if reply_id in unsaid:

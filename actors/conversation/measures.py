@@ -33,6 +33,7 @@ from actors.conversation.events import (
     Event,
     HandedOver,
     LeftUnanswered,
+    MessageMissed,
     MessageReceived,
     PartSent,
     Paused,
@@ -95,14 +96,18 @@ def increments(before: State, event: Event | Unknown) -> dict[str, int]:
 
 def _of_customer_and_people(before: State, event: Event | Unknown) -> dict[str, int]:
     match event:
-        case MessageReceived(at_ms=at_ms, message=message):
+        case MessageReceived(at_ms=at_ms, message=message, how=how):
+            found = how == "caught up"
             interval = interval_ms(before.memory.rhythm, at_ms, len(message.text))
             return {
                 Count.MESSAGES: 1,
+                Count.CAUGHT_UP: int(found),
                 Count.MESSAGE_CHARS: len(message.text),
                 Count.ATTACHMENTS: len(message.attachments),
-                **({} if interval is None else INTERVALS.observed(interval)),
+                **({} if interval is None or found else INTERVALS.observed(interval)),
             }
+        case MessageMissed():
+            return {Count.MISSED: 1}
         case PersonReplied(person=person):
             return {} if person.message_id in before.memory.heard else {Count.PERSON_REPLIES: 1}
         case Paused():

@@ -12,6 +12,7 @@ from actors.conversation.events import (
     Event,
     HandedOver,
     LeftUnanswered,
+    MessageMissed,
     MessageReceived,
     PartSent,
     Paused,
@@ -202,11 +203,15 @@ def remember(memory: Memory, seq: int, event: Event | Unknown) -> Memory:
         return memory
     memory = msgspec.structs.replace(memory, seq=seq)
     match event:
-        case MessageReceived(at_ms=at_ms, message=message):
+        case MessageReceived(at_ms=at_ms, message=message, how=how):
             if message.standing is not None:
                 memory = _stand(memory, message.standing, at_ms)
-            rhythm = _heard(memory.rhythm, at_ms, len(message.text))
+            # When one was found says nothing of when it was written.
+            found = how == "caught up"
+            rhythm = memory.rhythm if found else _heard(memory.rhythm, at_ms, len(message.text))
             return msgspec.structs.replace(memory, rhythm=rhythm, typing_ms=0, typed_ms=0)
+        case MessageMissed():
+            return msgspec.structs.replace(memory, begun=True)
         case CustomerTyping(at_ms=at_ms, on=on):
             return msgspec.structs.replace(memory, typing_ms=at_ms if on else 0, typed_ms=at_ms)
         case StandingSeen(at_ms=at_ms, standing=standing):

@@ -14,6 +14,7 @@ from actors.conversation.events import (
     FromOutside,
     HandedOver,
     LeftUnanswered,
+    MessageMissed,
     MessageReceived,
     PartSent,
     PersonReplied,
@@ -119,7 +120,7 @@ def timeline(events: Numbered, start_ms: int) -> tuple[Line, ...]:
 
 def _line(event: Event) -> tuple[str, str] | None:
     match event:
-        case MessageReceived(message=message):
+        case MessageReceived(message=message) | MessageMissed(message=message):
             return "customer", _short(message.readable)
         case PersonReplied(person=person):
             return person.name or "person", _short(person.text)

@@ -115,6 +115,8 @@ def observations(entries: Iterable[Entry]) -> list[Thought]:
     for entry in entries:
         event = decode(entry.raw)
         match event:
+            case MessageReceived(how="caught up"):
+                pass  # when it was found says nothing of the window
             case MessageReceived(at_ms=at_ms, message=message):
                 if interval_ms(memory.rhythm, at_ms, len(message.text)) is None or not thoughts:
                     thoughts.append([])

@@ -22,7 +22,7 @@ if seen then
     local first = tonumber(seen)
     local entry = redis.call('XRANGE', KEYS[1], seen .. '-0', seen .. '-0')
     if entry[1] then
-        first = tonumber(entry[1][2][4])
+        first = tonumber(entry[1][2][4] or seen)  -- a note has no turn
     end
     return {'duplicate', tonumber(seen), redis.call('ZCOUNT', KEYS[4], '-inf', seen), first,
         tonumber(oldest), load()}

@@ -204,6 +204,15 @@ class Journal:
                 alive = dict(zip(others, await pipe.execute(), strict=True))
         return [key for key, other in zip(keys, holders, strict=True) if not alive.get(other)]
 
+    async def seen(self, key: Key, message_ids: Sequence[str]) -> set[str]:
+        """Those of the messages and notes that stand in the journal, by their ids there."""
+        with translating():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for message_id in message_ids:
+                    pipe.zscore(redis_keys(key).seen, message_id)
+                places = await pipe.execute() if message_ids else []
+        return {name for name, place in zip(message_ids, places, strict=True) if place is not None}
+
     async def read(self, key: Key, after: int, count: int = READ_PAGE) -> tuple[Entry, ...]:
         """Up to `count` events after sequence number `after`, oldest first."""
         with translating():

@@ -10,6 +10,7 @@ import msgspec
 from actors import placement
 from actors.clock import Clock
 from actors.errors import Retryable
+from actors.maintenance.catch_up import CatchUp
 from actors.maintenance.chores import CleanUp, Sweep
 from actors.maintenance.lease import Lease
 from actors.maintenance.tune import Tune
@@ -18,6 +19,9 @@ from actors.wiring import Parts
 
 ZONE = "America/Bogota"
 """Where a company names no time zone of its own (R3)."""
+
+CATCH_UP_S = 180
+"""What no webhook told of is looked for this often."""
 
 _log = logger("maintenance")
 
@@ -71,8 +75,10 @@ def timetable(parts: Parts, router: placement.Router) -> list[Row]:
     sweep = Sweep(parts.journal, router, parts.clock, hosts)
     clean_up = CleanUp(parts.journal, parts.directory, parts.clock)
     tune = Tune(parts.journal, parts.directory, parts.redis)
+    catch_up = CatchUp(parts, router.deliver)
     return [
         Row("sweep", Every(30), ZONE, sweep.run_once),
+        Row("catch-up", Every(CATCH_UP_S), ZONE, catch_up.run_once),
         Row("clean-up", Daily(2), ZONE, clean_up.run_once),
         Row("tune", Daily(4), ZONE, tune.run_once),
     ]

@@ -7,13 +7,21 @@ Conversations::EventDataPresenter, app/listeners/webhook_listener.rb, agent_bot_
 """
 
 import json
-import zlib
 from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from actors.channels.chatwoot_people import OUTGOING, is_ours, object_of, person_of, standing_of
+from actors.channels.chatwoot_messages import (
+    INCOMING,
+    ByPerson,
+    FromCustomer,
+    message_key,
+    said_in,
+    standing_note_id,
+)
+from actors.channels.chatwoot_people import object_of, standing_of
+from actors.channels.chatwoot_shapes import MessageCreated, Place, id_of
 from actors.channels.message import Message
 from actors.conversation.events import (
     CustomerTyping,
@@ -24,11 +32,7 @@ from actors.conversation.events import (
 )
 from actors.journal.entries import Only
 from actors.settings import one_sentence
-from actors.web.chatwoot_shapes import MessageCreated, PersonSaid, Place, id_of
 from actors.web.refusals import Refused
-
-INCOMING = ("incoming", 0, "0")
-"""message_type is a string in webhooks, a number elsewhere in Chatwoot."""
 
 ABOUT_STANDING = (
     "conversation_updated",
@@ -43,10 +47,11 @@ SPEAKING = ("status", "assignee", "label", "cached_label")
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A customer's message."""
+    """A customer's message, and the inbox that it came in by."""
 
     conversation_id: str
     message: Message
+    inbox_id: str = ""
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -114,36 +119,18 @@ def _why_elsewhere(event: dict[str, Any], account_id: int) -> str | None:
 
 
 def _created(event: dict[str, Any], now_ms: int) -> Reading:
-    # Before its shape is looked at: what nobody wrote to anybody may look as it likes.
-    kind = event.get("message_type")
     try:
-        if kind in OUTGOING:
-            return _from_company(event, now_ms)
-        if kind not in INCOMING:
-            return Ignored(reason=f"message_type is {ascii(kind)[:64]}, not incoming")
-        if event.get("private"):
-            return Ignored(reason="a private note")
-        created = MessageCreated.model_validate(event)
+        said = said_in(event)
     except ValidationError as error:
         raise Refused(422, one_sentence(error)) from error
-    return Incoming(created.conversation.id, created.to_message(event))
-
-
-def _from_company(event: dict[str, Any], now_ms: int) -> Reading:
-    if event.get("private"):
-        return Ignored(reason="a private note")
-    if is_ours(event):
-        return Ignored(reason="our own reply")
-    channel = object_of(event.get("conversation")).get("channel")
-    person = person_of(event, channel if isinstance(channel, str) else "")
-    if person is None:
-        kind = ascii(event.get("message_type"))[:64]
-        return Ignored(reason=f"message_type is {kind}, not incoming, and no person wrote it")
-    said = PersonSaid.model_validate(event)
-    replied = PersonReplied(
-        at_ms=now_ms, person=msgspec.structs.replace(person, message_id=said.id)
-    )
-    return Observed(said.conversation.id, replied, f"chatwoot:{said.id}", "always")
+    match said:
+        case FromCustomer(conversation_id=conversation_id, message=message, inbox_id=inbox_id):
+            return Incoming(conversation_id, message, inbox_id)
+        case ByPerson(conversation_id=conversation_id, person=person):
+            replied = PersonReplied(at_ms=now_ms, person=person)
+            return Observed(conversation_id, replied, message_key(person.message_id), "always")
+        case reason:
+            return Ignored(reason=reason)
 
 
 def _updated(event: dict[str, Any], now_ms: int) -> Reading:
@@ -163,11 +150,8 @@ def _standing(event: dict[str, Any], now_ms: int) -> Reading:
     if not standing.status:
         return Ignored(reason=f"{event['event']} without a status")
     conversation_id = Place.model_validate(event).id
-    # Not by the time alone: blocking a contact leaves the conversation's unchanged.
-    digest = zlib.crc32(msgspec.json.encode(standing))
-    note_id = f"chatwoot:standing:{standing.changed_ms}:{digest:08x}" if standing.changed_ms else ""
     seen = StandingSeen(at_ms=now_ms, standing=standing)
-    return Observed(conversation_id, seen, note_id, "known")
+    return Observed(conversation_id, seen, standing_note_id(standing), "known")
 
 
 def _changed(changes: Any) -> list[str]:

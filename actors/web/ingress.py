@@ -10,6 +10,7 @@ import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from actors.channels.inboxes import Inboxes
 from actors.channels.message import Message
 from actors.clock import Clock
 from actors.companies.company import Company
@@ -87,6 +88,7 @@ class Ingress:
         self._requests = 0
         self._loads = _Loads(parts.journal, parts.clock)
         self._typing = TypingGate()
+        self._inboxes = Inboxes(parts.redis, parts.clock)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -138,6 +140,11 @@ class Ingress:
             # A duplicate is a reason to look: the first delivery may be lost with its sender.
             self._router.deliver(key, appended.seq, raw if appended.fresh else None)
         return self._answer(key, appended, Open(appended.seq, at_ms, message), pace)
+
+    def came_in_by(self, company: Company, inbox_id: str) -> None:
+        """A webhook brought a customer's message from this inbox: the catch-up may search it."""
+        if company.chatwoot is not None:
+            self._inboxes.heard(company.company_id, company.chatwoot, inbox_id)
 
     async def note(
         self,

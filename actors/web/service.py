@@ -17,6 +17,7 @@ from actors.settings import Settings
 from actors.web import (
     analytics,
     api,
+    catch_up,
     companies,
     console,
     dead_letters,
@@ -58,6 +59,7 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(people.routes(parts, ingress, access))
     app.include_router(dead_letters.routes(parts, router, ingress, access))
     app.include_router(companies.routes(parts, access))
+    app.include_router(catch_up.routes(parts, router, access))
     app.include_router(
         analytics.routes(parts.directory.company, parts.tallies, parts.clock, access)
     )

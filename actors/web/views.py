@@ -8,6 +8,7 @@ from actors.companies.company import Company
 from actors.conversation.events import (
     Event,
     MessageAmended,
+    MessageMissed,
     MessageReceived,
     PersonReplied,
     StandingSeen,
@@ -34,7 +35,11 @@ def event_view(entry: Entry) -> dict[str, Any]:
             reason = shown.pop("join_reason")
             joined = how not in ("single", "apart")
             shown["join"] = {"joined": joined, "how": how, "reason": reason}
-        case MessageReceived(message=inner) | MessageAmended(message=inner):
+        case (
+            MessageReceived(message=inner)
+            | MessageAmended(message=inner)
+            | MessageMissed(message=inner)
+        ):
             shown = _unfolded(event, "message", inner)
         case StandingSeen(standing=standing):
             shown = _unfolded(event, "standing", standing)

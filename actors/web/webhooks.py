@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from actors.channels.chatwoot_messages import message_key
+from actors.channels.chatwoot_shapes import MessageCreated
 from actors.clock import Clock
 from actors.companies.company import Company
 from actors.companies.directory import Directory
 from actors.journal.entries import Only
 from actors.web.chatwoot_events import Ignored, Incoming, Observed, Reading, read
-from actors.web.chatwoot_shapes import MessageCreated
 from actors.web.ingress import Accepted, Ingress, body_of
 from actors.web.refusals import Refused
 
@@ -112,10 +113,12 @@ async def _take_in(
     ingress: Ingress, company: Company, reading: Reading
 ) -> Accepted | Kept | Ignored:
     match reading:
-        case Incoming(conversation_id=conversation_id, message=message):
-            # It comes under several delivery ids; its own id is one in its account.
-            message_key = f"chatwoot:{message.message_id}"
-            return await ingress.accept(company, conversation_id, message, message_key)
+        case Incoming(conversation_id=conversation_id, message=message, inbox_id=inbox_id):
+            accepted = await ingress.accept(
+                company, conversation_id, message, message_key(message.message_id)
+            )
+            ingress.came_in_by(company, inbox_id)
+            return accepted
         case Observed(conversation_id=conversation_id, event=event, note_id=note_id, only=only):
             noted = await ingress.note(company, conversation_id, event, note_id=note_id, only=only)
             if noted is None:

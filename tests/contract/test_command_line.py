@@ -1,13 +1,16 @@
-"""`turnwise replay` and `turnwise tune` on recorded journals, against real Redis servers."""
+"""`turnwise replay`, `tune` and `catch-up`, against real Redis servers."""
 
+import itertools
 import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -25,6 +28,7 @@ from actors.maintenance.tune import Tune, Tuned
 from actors.settings import Settings
 
 START_MS = 1_760_000_000_000
+NUMBERS = itertools.count(99_001)
 FILE = "[companies.acme]\nquiet_window_s = 3\n"
 
 
@@ -70,6 +74,7 @@ async def desk(redis_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     companies.write_text(FILE)
     environment = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "REDIS_URL": redis_url,
         "COMPANIES_FILE": str(companies),
     }
@@ -154,6 +159,31 @@ async def test_the_chore_applies_only_where_the_company_says_so(
     tuned = await Tune(desk.journal, directory, desk.redis).run_once()
     assert tuned == (Tuned(1, 1) if says_so else Tuned(0, 0))
     assert (directory.company("acme").quiet_window_ms >= 12_000) == says_so
+
+
+async def test_what_no_webhook_told_of_is_taken_in_by_hand(desk: Desk, peers: str) -> None:
+    number = next(NUMBERS)  # of the inbox, and of its one conversation
+    chatwoot = f'base_url = "{peers}"\naccount_id = 99\napi_key = "k"\n'
+    companies = Path(desk.environment["COMPANIES_FILE"])
+    companies.write_text(  # noqa: ASYNC240 -- small
+        f"{FILE}catch_up_inboxes = [{number}]\n[companies.acme.chatwoot]\n{chatwoot}"
+    )
+    wrote = {"content": "hi", "account": 99, "created_at": int(time.time()) - 60}
+    orders = {"conversations": {number: {"inbox_id": number}}, "customers": {number: [wrote]}}
+    async with httpx.AsyncClient(base_url=peers) as chat:
+        await chat.post("/_steer", json=orders | {"bot_token": True})
+        refused = desk.run("catch-up", "acme")
+        await chat.post("/_steer", json={"bot_token": False})
+    assert refused.returncode == 1
+    assert "an agent bot's, which may not list conversations" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    for found in (1, 0):
+        done = desk.run("catch-up", "acme")
+        assert done.returncode == 0, done.stderr
+        assert f"acme: complete\ninboxes searched      {number}\n" in done.stdout
+        assert f"to be answered        {found}\n" in done.stdout
+    (entry,) = await desk.journal.read(Key("acme", str(number)), after=0)
+    assert b'"how":"caught up"' in entry.raw
 
 
 async def test_with_too_little_recorded_nothing_is_recommended(desk: Desk) -> None:

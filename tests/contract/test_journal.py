@@ -186,6 +186,16 @@ async def test_a_note_is_no_message_of_a_customer(journal: AnyJournal) -> None:
     assert replayed(await journal.activate(KEY, "me"))[3] == [6, 7], "nobody remembers it yet"
 
 
+async def test_a_message_that_was_noted_is_a_duplicate_without_a_turn(
+    journal: AnyJournal,
+) -> None:
+    await append(journal, "a")
+    assert await note(journal, "found too late") == Noted(2)
+    assert await append(journal, "found too late") == Appended(False, 2, 1, 2, NOW, 1)
+    assert await journal.seen(KEY, ["a", "found too late", "never"]) == {"a", "found too late"}
+    assert await journal.seen(KEY, []) == set()
+
+
 @pytest.mark.parametrize(
     ("situation", "noted"),
     [

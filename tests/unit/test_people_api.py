@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 
+from actors.channels.inboxes import NOTED_MS
 from actors.channels.message import FromPerson, Message, Standing
 from actors.companies.company import Company, UnknownCompany
 from actors.companies.making import company_of
@@ -34,7 +35,7 @@ from actors.web.access import Access
 from actors.web.ingress import Ingress
 from actors.web.views import event_view, memory_view, state_of, unanswered_view
 from actors.wiring import Parts
-from tests.fakes import START_MS, MemoryJournal, VirtualClock
+from tests.fakes import START_MS, MemoryJournal, VirtualClock, settle
 
 PREFIX = "/api/companies/{company_id}/conversations/{conversation_id}"
 KEY = Key("desk", "77")
@@ -76,6 +77,10 @@ class CountedJournal(MemoryJournal):
         entries = await self.read(key, 0)
         return (entries[-1].seq, 0) if entries else None
 
+    async def loads(self, slots: range) -> dict[str, int]:
+        del slots
+        return {}
+
 
 def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
@@ -112,6 +117,7 @@ class Desk:
         self.journal = CountedJournal()
         self.clock = VirtualClock()
         self.mail = Mail()
+        self.noted_inboxes: list[tuple[str, str]] = []
         ids = SimpleNamespace(new=lambda: "an-id")
         settings = SimpleNamespace(requests_per_replica_max=10)
         parts = cast(
@@ -122,6 +128,7 @@ class Desk:
                 ids=ids,
                 directory=Companies(),
                 settings=settings,
+                redis=SimpleNamespace(register_script=lambda _: self.script),
             ),
         )
         self.ingress = Ingress(parts, cast(Any, self.mail))
@@ -134,6 +141,9 @@ class Desk:
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://turnwise"
         )
+
+    async def script(self, *, keys: list[str], args: list[Any]) -> None:
+        self.noted_inboxes.append((keys[0].split(":")[2], args[0]))
 
     async def customer_writes(self, key: Key = KEY) -> None:
         message = Message("m1", "hi", "api")
@@ -292,6 +302,27 @@ async def test_webhooks_are_noted_ignored_or_queued(desk: Desk) -> None:
     assert isinstance(replied, PersonReplied)
     assert replied.person == FromPerson("1", "hi", "user", "Bia")
     assert desk.mail.sent[0] == (Key("acme", "77"), 1, encode(replied))
+
+
+async def test_an_inbox_is_known_by_its_customers_messages_alone(desk: Desk) -> None:
+    url = "/webhook/chatwoot/acme"
+    agent = {"id": 9, "name": "Bia", "type": "user"}
+    message = {"event": "message_created", "id": 1, "conversation": {"id": 77}, "content": "hi"}
+    for payload in (
+        message | {"message_type": "outgoing", "sender": agent, "inbox": {"id": 8}},
+        {"event": "conversation_updated", "id": 77, "status": "open", "inbox_id": 7},
+        message | {"id": 2, "message_type": "incoming", "inbox": {"id": 5}},
+        message | {"id": 3, "message_type": "incoming", "inbox": {"id": 5}},
+        message | {"id": 4, "message_type": "incoming", "inbox": {"id": "x"}},
+    ):
+        assert (await desk.http.post(url, json=payload)).status_code == 202
+    await settle()
+    assert desk.noted_inboxes == [("{acme}", "5")], "once in a while"
+    await desk.clock.advance(NOTED_MS / 1_000)
+    again = message | {"id": 5, "message_type": "incoming", "inbox": {"id": 5}}
+    await desk.http.post(url, json=again)
+    await settle()
+    assert len(desk.noted_inboxes) == 2
 
 
 # How it is shown

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.channels.chatwoot_people import MARKER, changed_ms, last_person, standing_of
+from actors.channels.chatwoot_shapes import DELETED
 from actors.channels.message import Attachment, FromPerson, Message, Standing
 from actors.conversation.events import (
     CustomerTyping,
@@ -17,7 +18,6 @@ from actors.conversation.events import (
     encode,
 )
 from actors.web.chatwoot_events import Ignored, Incoming, Observed, Reading, read
-from actors.web.chatwoot_shapes import DELETED
 from actors.web.refusals import Refused
 
 NOW_MS = 1_781_700_001_000
@@ -98,7 +98,7 @@ WHOLE = Message(
 
 
 def test_a_customers_message_is_taken_with_who_may_speak() -> None:
-    assert reading(message()) == Incoming("321", WHOLE)
+    assert reading(message()) == Incoming("321", WHOLE, inbox_id="5")
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,15 @@ def test_a_blocked_contacts_message_is_taken_and_says_that_they_are_blocked(payl
 def test_a_description_without_a_status_says_nothing_of_who_may_speak() -> None:
     taken = reading(message(conversation={"id": "321", "meta": None}, sender=None, account=None))
     assert taken == Incoming(
-        "321", Message("48211", "quero saber o preço", "chatwoot", "", "wamid.HBgN")
+        "321", Message("48211", "quero saber o preço", "chatwoot", "", "wamid.HBgN"), inbox_id="5"
     )
+
+
+@pytest.mark.parametrize("inbox", [None, {}, {"id": None}, {"id": [5]}, 5, "5"])
+def test_an_inbox_that_cannot_be_read_does_not_cost_a_message(inbox: Any) -> None:
+    taken = reading(message(inbox=inbox))
+    assert isinstance(taken, Incoming)
+    assert (taken.message.text, taken.inbox_id) == ("quero saber o preço", "")
 
 
 VOICE: dict[str, Any] = {

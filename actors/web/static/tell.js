@@ -22,12 +22,16 @@ const files = (e) => (list(e.attachments).length ? `With ${count(list(e.attachme
 
 /** type -> [what happened, details…]; each a list of text and nodes. */
 const TELL = {
-  message_received: (e) => [[strong("Customer"), " wrote ", quote(e.text)], [files(e)]],
+  message_received: (e) => [[strong("Customer"), " wrote ", quote(e.text)], [files(e)],
+    [e.how === "caught up" ? "No webhook told of it: it was found in the channel." : ""]],
+  message_missed: (e) => [[strong("Customer"), " had written ", quote(e.text)], [files(e)],
+    [`Found too late to be answered: ${sentence(e.reason)}`]],
   message_amended: (e) => [[strong("Message changed"), " to ", quote(e.text)],
     ["The channel delivered it anew: a transcript came, or it was edited."]],
   customer_typing: (e) => [[strong("Customer"), e.on ? " is typing: the window stays open" : " stopped typing: the window counts from here"]],
   standing_seen: (e) => [[strong("The channel says"), " who may speak"], [standing(e)],
-    [e.how === "before sending" ? "It was looked up right before sending." : ""]],
+    [e.how === "before sending" ? "It was looked up right before sending." : ""],
+    [e.how === "caught up" ? "No webhook told of it: it was found in the channel." : ""]],
   person_replied: (e) => [[strong(e.name || "A person"), e.how === "phone app" ? " answered on the phone " : " answered ", quote(e.text)],
     ["A person has the word: the bot is silent."]],
   paused: (e) => [[strong("Bot paused"), Number.isFinite(e.until_ms) ? ` until ${until(e.until_ms, e.at_ms)}` : " until somebody gives the word back"],

@@ -1,4 +1,4 @@
-"""Says which fields of Chatwoot's webhooks are read, and turns a customer's message into ours.
+"""Says which fields of Chatwoot's messages are read, and turns a customer's message into ours.
 
 What a message cannot do without is required; what can be missed is taken if it fits, so that a new
 release of Chatwoot does not cost a message.
@@ -132,8 +132,15 @@ class MessageCreated(BaseModel):
     source_id: OptionalText = None
     sender: Annotated[_Contact, BeforeValidator(_or_empty)] = _Contact()
     account: Annotated[_Account, BeforeValidator(_or_empty)] = _Account()
+    inbox: MissableObject = {}
     attachments: Annotated[list[_Attachment] | None, BeforeValidator(_objects)] = None
     content_attributes: MissableObject = {}
+
+    @property
+    def inbox_id(self) -> str:
+        """Where it came in, "" where that is not said."""
+        found = id_of(self.inbox.get("id"))
+        return found.strip()[:64] if isinstance(found, str) else ""
 
     def to_message(self, event: dict[str, Any]) -> Message:
         """The message of this event, with who may speak in its conversation."""
