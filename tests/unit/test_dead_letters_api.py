@@ -60,6 +60,7 @@ class Desk:
             SimpleNamespace(
                 journal=self.journal,
                 dead_letters=self.journal,
+                redis=SimpleNamespace(register_script=lambda _: None),
                 clock=clock,
                 directory=Companies(),
                 settings=SimpleNamespace(requests_per_replica_max=10),

@@ -144,7 +144,7 @@ VOICE = {"id": 3, "file_type": "audio", "data_url": "https://chat.example/v.ogg"
         ({"message_type": 1, "sender": None, "content_attributes": BY_RULE}, None),
         (
             {"message_type": 1, "content": "hi", "sender": AGENT},
-            ByPerson("321", FromPerson("48211", "hi", "user", "Bia")),
+            ByPerson("321", FromPerson("48211", "hi", "user", "Bia", 1_781_699_700_000)),
         ),
         (
             {
@@ -153,7 +153,7 @@ VOICE = {"id": 3, "file_type": "audio", "data_url": "https://chat.example/v.ogg"
                 "sender": None,
                 "content_attributes": {"external_echo": True},
             },
-            ByPerson("321", FromPerson("48211", "hi", "phone app")),
+            ByPerson("321", FromPerson("48211", "hi", "phone app", said_ms=1_781_699_700_000)),
         ),
         ({"sender": "Ana", "content": 7}, None),
     ],
