@@ -96,6 +96,9 @@ class Behaviour(BaseModel):
     resume_after_s: float | None = Field(None, gt=0, le=365 * 24 * 3_600)
     reply_part_chars: int = Field(1_500, ge=200, le=4_096)
     time_zone: Zone = "America/Bogota"
+    turns_at_once_max: int | None = Field(None, ge=1, le=100_000)
+    messages_per_minute_max: int | None = Field(None, ge=1, le=1_000_000)
+    tokens_per_minute_max: int | None = Field(None, ge=1, le=1_000_000_000)
 
     # Attachments.
     attachment_bytes_max: int = Field(16 << 20, ge=1, le=100 << 20)

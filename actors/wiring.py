@@ -6,6 +6,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from actors.analytics.spending import Spending
 from actors.analytics.tallies import Tallies
 from actors.clock import Clock, Dice, Ids, SystemClock, SystemDice, SystemIds
 from actors.companies.directory import Directory
@@ -49,6 +50,7 @@ class Parts:
     redis: Redis
     journal: Journal
     tallies: Tallies
+    spending: Spending
     personas: Personas
     ports: Ports
     clock: Clock
@@ -73,7 +75,8 @@ def build(settings: Settings) -> Parts:
     )
     clock, dice = SystemClock(), SystemDice()
     tallies = Tallies(redis)
-    personas = Personas(settings, directory, tallies, clock)
+    spending = Spending(redis)
+    personas = Personas(settings, directory, tallies, spending, clock)
     ports = Ports(
         log=journal,
         personas=personas,
@@ -82,4 +85,6 @@ def build(settings: Settings) -> Parts:
         tally=Counting(tallies, directory.company),
         history_tokens=settings.history_tokens,
     )
-    return Parts(settings, directory, redis, journal, tallies, personas, ports, clock, dice)
+    return Parts(
+        settings, directory, redis, journal, tallies, spending, personas, ports, clock, dice
+    )

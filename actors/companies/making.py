@@ -51,6 +51,9 @@ def company_of(company_id: str, table: CompanySettings, settings: Settings) -> C
         resume_after_ms=_ms_or_none(table.resume_after_s),
         reply_part_chars=table.reply_part_chars,
         waiting_max=table.waiting_max or settings.waiting_per_company_max,
+        turns_at_once_max=table.turns_at_once_max,
+        messages_per_minute_max=table.messages_per_minute_max,
+        tokens_per_minute_max=table.tokens_per_minute_max,
         retention_days=table.retention_days,
         files=FileRules(
             hosts=tuple(host.lower() for host in table.attachment_hosts),

@@ -106,6 +106,11 @@ class Journal:
                 await self._confirmed()
         return Appended(answer[0] == b"appended", *answer[1:])
 
+    async def knows(self, key: Key, message_id: str) -> bool:
+        """Whether a message of this id, or a note, was put in the journal and is remembered."""
+        with translating():
+            return await self._redis.zscore(redis_keys(key).seen, message_id) is not None
+
     async def _confirmed(self) -> None:
         confirmed = await self._redis.wait(self._replicas, REPLICA_ACK_MS)
         if confirmed < self._replicas:

@@ -34,7 +34,7 @@ from actors.web.access import Access
 from actors.web.ingress import Ingress
 from actors.web.views import event_view, memory_view, state_of, unanswered_view
 from actors.wiring import Parts
-from tests.fakes import START_MS, MemoryJournal, VirtualClock
+from tests.fakes import START_MS, MemoryJournal, MemorySpending, VirtualClock
 
 PREFIX = "/api/companies/{company_id}/conversations/{conversation_id}"
 KEY = Key("desk", "77")
@@ -122,6 +122,7 @@ class Desk:
                 ids=ids,
                 directory=Companies(),
                 settings=settings,
+                spending=MemorySpending(),
             ),
         )
         self.ingress = Ingress(parts, cast(Any, self.mail))
