@@ -13,13 +13,10 @@ from actors.companies.directory import follow
 from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
 from actors.journal.keys import Key
+from actors.placement.mail import Mail
 from actors.placement.names import DEDICATED
 from actors.settings import Settings
 from actors.telemetry import logger
-
-Mail = tuple[str, int, bytes | None]
-"""Conversation, sequence number, event; without the event the actor reads it from the journal."""
-
 
 _log = logger("host")
 

@@ -11,8 +11,8 @@ from ray.exceptions import RayActorError, RayError
 from actors import wiring
 from actors.errors import Retryable
 from actors.journal.keys import Key
-from actors.placement.conversation_host import Mail
 from actors.placement.hosts import ANSWER_S, create, is_current, named, retire_one
+from actors.placement.mail import Bag, Mail
 from actors.placement.names import (
     DEDICATED,
     NAMESPACE,
@@ -22,9 +22,6 @@ from actors.placement.names import (
     slots_of,
 )
 from actors.telemetry import logger
-
-DELIVERIES_WAITING_MAX = 20_000
-"""Deliveries buffered for one actor; beyond, they are dropped: the host finds the messages."""
 
 DELIVERIES_PER_CALL = 500
 CALLS_UNDER_WAY = 2
@@ -45,15 +42,13 @@ class _Route:
     def __init__(self, router: "Router", name: str) -> None:
         self._router = router
         self._name = name
-        self._waiting: list[Mail] = []
+        self._waiting = Bag()
         self._calls: set[asyncio.Task[None]] = set()
         self._actor: ActorHandle[Any] | None = None
 
     def put(self, delivery: Mail) -> None:
-        if len(self._waiting) >= DELIVERIES_WAITING_MAX:
-            return
-        self._waiting.append(delivery)
-        self._call()
+        if self._waiting.put(delivery):
+            self._call()
 
     @property
     def is_idle(self) -> bool:
@@ -67,8 +62,7 @@ class _Route:
 
     async def _empty(self) -> None:
         while self._waiting:
-            page = self._waiting[:DELIVERIES_PER_CALL]
-            del self._waiting[:DELIVERIES_PER_CALL]
+            page = self._waiting.take(DELIVERIES_PER_CALL)
             for pause_s in (*DELIVERY_PAUSES_S, None):
                 try:
                     actor = await self.actor()
