@@ -203,15 +203,14 @@ class Lines:
     def of(self, limits: Limits) -> CompanyLine:
         """The line of a company; to be asked again when the company is changed, which then counts
         for those in line too."""
-        company_id = limits.company_id
-        line = self._lines.get(company_id)
-        if line is None:
-            line = self._lines[company_id] = CompanyLine(company_id, self)
-        share = limits.turns_at_once_max
-        own = TURNS_PER_COMPANY_MAX if share is None else math.ceil(share / self._hosts)
-        line.running_max = min(own, TURNS_PER_COMPANY_MAX)
-        line.per_minute = limits.tokens_per_minute_max
-        line.wake()
+        company_id, setting = limits.company_id, limits.turns_at_once_max
+        # In one step: a company is also made ready from a thread.
+        line = self._lines.setdefault(company_id, CompanyLine(company_id, self))
+        own = TURNS_PER_COMPANY_MAX if setting is None else math.ceil(setting / self._hosts)
+        now = (min(own, TURNS_PER_COMPANY_MAX), limits.tokens_per_minute_max)
+        if now != (line.running_max, line.per_minute):
+            line.running_max, line.per_minute = now
+            line.wake()
         return line
 
     def wake_all(self) -> None:

@@ -87,6 +87,10 @@ class ConversationHost:
             "cold": {name: why for name, why in self._warmth.items() if why != WARM},
         }
 
+    async def turns(self) -> dict[str, tuple[int, int]]:
+        """By company the turns that run here, and those that wait in its line."""
+        return {name: (runs, waits) for name, runs, waits in self._parts.personas.lines.counts()}
+
     async def retire(self) -> bool:
         """Takes nothing any more, if nobody is at work here; else returns False."""
         return self._host.retire()

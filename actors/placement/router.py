@@ -160,11 +160,12 @@ class Router:
 
     async def describe(self) -> list[dict[str, Any]]:
         """Each host, or why it cannot be asked; in dedicated placement the actors there are."""
+        return list(await asyncio.gather(*map(self._describe, await self._names())))
+
+    async def _names(self) -> list[str]:
         if self._settings.placement == "shared":
-            names = [host_name(host) for host in range(self._settings.hosts)]
-        else:
-            names = await asyncio.to_thread(named, DEDICATED)
-        return list(await asyncio.gather(*map(self._describe, names)))
+            return [host_name(host) for host in range(self._settings.hosts)]
+        return await asyncio.to_thread(named, DEDICATED)
 
     async def _describe(self, name: str) -> dict[str, Any]:
         try:
@@ -175,6 +176,28 @@ class Router:
         except (RayError, TimeoutError, ValueError, Retryable) as error:
             self._route(name).forget(error)
             return {"name": name, "error": type(error).__name__}
+
+    async def turns(self) -> tuple[dict[str, tuple[int, int]], list[str]]:
+        """By company the turns that run and that wait in line, over all hosts; and the hosts that
+        did not say."""
+        names = await self._names()
+        told = await asyncio.gather(*map(self._turns, names))
+        total: dict[str, tuple[int, int]] = {}
+        for turns in told:
+            for company_id, (runs, waits) in (turns or {}).items():
+                before = total.get(company_id, (0, 0))
+                total[company_id] = (before[0] + runs, before[1] + waits)
+        return total, [name for name, turns in zip(names, told, strict=True) if turns is None]
+
+    async def _turns(self, name: str) -> dict[str, tuple[int, int]] | None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                actor = await self._route(name).actor()
+                turns: dict[str, tuple[int, int]] = await actor.turns.remote()
+                return turns
+        except (RayError, TimeoutError, ValueError, Retryable) as error:
+            self._route(name).forget(error)
+            return None
 
     async def passivate(self) -> int:
         """Ends dedicated actors that have been at rest for long; returns how many."""

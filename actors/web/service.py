@@ -14,7 +14,17 @@ from actors import wiring
 from actors.companies.directory import follow
 from actors.placement import Router
 from actors.settings import Settings
-from actors.web import analytics, api, companies, console, health, people, refusals, webhooks
+from actors.web import (
+    analytics,
+    api,
+    companies,
+    console,
+    health,
+    people,
+    refusals,
+    status,
+    webhooks,
+)
 from actors.web.access import Access
 from actors.web.ingress import Ingress
 
@@ -47,6 +57,7 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(api.routes(parts, router, ingress, access))
     app.include_router(people.routes(parts, ingress, access))
     app.include_router(companies.routes(parts, access))
+    app.include_router(status.routes(parts, router, access))
     app.include_router(
         analytics.routes(parts.directory.company, parts.tallies, parts.clock, access)
     )

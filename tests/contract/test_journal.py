@@ -246,3 +246,19 @@ async def test_the_end_of_a_journal_is_read_in_order(journal: AnyJournal) -> Non
         await append(journal, name)
     assert [e.seq for e in await journal.read_last(KEY, 2)] == [4, 5]
     assert [e.seq for e in await journal.read_last(KEY, 2, before=4)] == [2, 3]
+
+
+async def test_what_was_put_in_is_known_by_its_id(journal: AnyJournal) -> None:
+    await append(journal, "a")
+    await note(journal, "n")
+    assert await journal.knows(KEY, "a") and await journal.knows(KEY, "n")
+    assert not await journal.knows(KEY, "b")
+    assert not await journal.knows(Key("acme", "322"), "a")
+
+
+async def test_the_loads_are_the_unanswered_messages_of_each_company(journal: AnyJournal) -> None:
+    for name in ("a", "b"):
+        await append(journal, name)
+    await append(journal, "a", key=Key("other", "1"))
+    assert await journal.loads(range(SLOTS)) == {"acme": 2, "other": 1}
+    assert await journal.loads(range(0)) == {}
