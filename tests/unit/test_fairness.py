@@ -231,9 +231,21 @@ async def test_without_a_limit_nothing_is_counted() -> None:
     assert town.spending.levels == {}
 
 
-async def test_while_redis_is_away_a_message_is_charged_once() -> None:
+async def test_while_redis_is_away_a_message_is_charged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     town = Town(company("acme", messages_per_minute_max=1))
     town.spending.faults = [Retryable("Redis is away", doubtful=True)] * 3
+    append, failures = town.journal.append, 3
+
+    async def fails_at_first(*args: Any, **named: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise Retryable("Redis is away", doubtful=True)
+        return await append(*args, **named)
+
+    monkeypatch.setattr(town.journal, "append", fails_at_first)
     task = asyncio.create_task(town.writes("acme", 1))
     await town.clock.advance(1)
     assert (await task).status == "queued"

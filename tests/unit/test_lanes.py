@@ -84,8 +84,7 @@ async def test_a_place_that_was_given_to_one_who_gave_up_goes_on() -> None:
     await work.begin("a1", "b1", "c1")
     work._ends["a1"].set()
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    work.tasks["b1"].cancel()  # it may have the place and not know it yet
+    work.tasks["b1"].cancel()  # it has the place and does not know it yet
     await settle()
     assert work.began[-1] == "c1"
     await work.end("c1")
