@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -38,7 +39,7 @@ class _Flood:
 
     port: int
     answers: Counter[int] = field(default_factory=Counter)
-    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1_000_000))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_000))
 
     async def run(self) -> None:
         connections = [await connect(self.port) for _ in range(FLOOD_CONNECTIONS)]

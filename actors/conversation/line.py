@@ -116,8 +116,8 @@ class CompanyLine:
 
     def begin(self, key: Key) -> None:
         """A turn begins; to be called right after `place` said that it may."""
+        self._lines.running += key not in self.running
         self.running.add(key)
-        self._lines.running += 1
         if key in self._waiters:
             self._remove(key)
         self.wake()
