@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from actors.analytics.spending import Spending
 from actors.analytics.tallies import Tallies
 from actors.channels.chatwoot import Chatwoot
 from actors.channels.chatwoot_archive import Archive
@@ -15,6 +16,7 @@ from actors.clock import Clock
 from actors.companies.company import Company
 from actors.companies.directory import Directory
 from actors.conversation.lead import Leads
+from actors.conversation.line import TURNS_MAX, Lines
 from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
 from actors.conversation.ports import Channel, Persona
@@ -23,7 +25,7 @@ from actors.knowledge.parsing import Parser
 from actors.llm.attachments import Attachments, Means
 from actors.llm.custom import responder_of, tools_of
 from actors.llm.offline import OfflineResponder
-from actors.llm.readings import Readings
+from actors.llm.readings import DOWNLOADS_MAX, Readings
 from actors.llm.responder import OpenAIResponder, Responder
 from actors.llm.tools import Toolbox
 from actors.llm.transcription import OpenAITranscriber, Transcriber
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient as AsyncHttpx2Client
     from openai import AsyncOpenAI
 
-MODEL_CALLS_MAX = 2_000
-"""Model calls under way in one process; more wait for a connection, within the time limit."""
+MODEL_CALLS_MAX = TURNS_MAX + DOWNLOADS_MAX
+"""Model calls under way in one process: one for each turn that may run, and the voice notes under
+transcription. So no turn that its company's line lets begin waits for a connection."""
 
 CHANNEL_CALLS_MAX = 32
 """Posts of one company under way in one process; more wait in line outside the client's pool, which
@@ -82,11 +85,19 @@ def manners_of(company: Company) -> Manners:
 
 
 class Personas:
-    """Every company's persona, made when first asked for and again when the company changes."""
+    """Every company's persona, made when first asked for and again when the company changes.
+    `lines`: where the companies' turns wait in this process."""
 
     def __init__(
-        self, settings: Settings, directory: Directory, tallies: Tallies, clock: Clock
+        self,
+        settings: Settings,
+        directory: Directory,
+        tallies: Tallies,
+        spending: Spending,
+        clock: Clock,
     ) -> None:
+        shared = settings.placement == "shared"
+        self.lines = Lines(spending, clock, settings.hosts if shared else settings.dedicated_max)
         self._settings = settings
         self._directory = directory
         self._clock = clock
@@ -141,6 +152,7 @@ class Personas:
                 channels=self._channels(company),
                 reader=self._reader(company),
                 lead=self._leads.of(company),
+                line=self.lines.of(company),
                 part_chars=company.reply_part_chars,
                 in_doubt="hold" if company.in_doubt == "hold" else "resend",
             )

@@ -6,6 +6,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from actors.analytics.spending import Spending
 from actors.analytics.tallies import Tallies
 from actors.clock import Clock, Dice, Ids, SystemClock, SystemDice, SystemIds
 from actors.companies.directory import Directory
@@ -51,6 +52,7 @@ class Parts:
     journal: Journal
     dead_letters: DeadLetters
     tallies: Tallies
+    spending: Spending
     personas: Personas
     ports: Ports
     clock: Clock
@@ -72,7 +74,8 @@ def build(settings: Settings) -> Parts:
     journal = Journal(redis, waiting_max=settings.waiting_per_conversation_max, replicas=replicas)
     clock, dice = SystemClock(), SystemDice()
     tallies = Tallies(redis)
-    personas = Personas(settings, directory, tallies, clock)
+    spending = Spending(redis)
+    personas = Personas(settings, directory, tallies, spending, clock)
     ports = Ports(
         log=journal,
         personas=personas,
@@ -83,5 +86,15 @@ def build(settings: Settings) -> Parts:
     )
     letters = DeadLetters(redis, replicas=replicas)
     return Parts(
-        settings, directory, redis, journal, letters, tallies, personas, ports, clock, dice
+        settings=settings,
+        directory=directory,
+        redis=redis,
+        journal=journal,
+        dead_letters=letters,
+        tallies=tallies,
+        spending=spending,
+        personas=personas,
+        ports=ports,
+        clock=clock,
+        dice=dice,
     )

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from bench import ack, known, mailbox, pace, turns, waiting
+from bench import ack, fair, known, mailbox, pace, turns, waiting
 from bench.figures import Findings, Row, Unmeasured
 from bench.service import no_other_ray
 from bench.table import show
@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[], Awaitable[Findings]]] = {
     "waiting": waiting.measure,
     "known": known.measure,
     "pace": pace.measure,
+    "fair": fair.measure,
 }
 
 SECTION_S = 180.0

@@ -5,8 +5,10 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from actors.analytics.bucket import Level, fits, spent
+from actors.analytics.spending import What
 from actors.channels.message import (
     Attachment,
     Cue,
@@ -17,6 +19,7 @@ from actors.channels.message import (
     Unreadable,
 )
 from actors.conversation.events import Event, FromOutside, MessageReceived, encode
+from actors.conversation.line import Lines
 from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
 from actors.conversation.ports import Check, Persona, Ports
@@ -157,6 +160,13 @@ class MemoryJournal:
         self._seen[key][message_id] = seq
         waiting[seq] = at_ms
         return Appended(True, seq, len(waiting), first, oldest_ms, self._load(key))
+
+    async def loads(self, slots: Iterable[int]) -> dict[str, int]:
+        wanted, loads = set(slots), dict[str, int]()
+        for key, waiting in self._waiting.items():
+            if waiting and key.slot in wanted:
+                loads[key.company_id] = loads.get(key.company_id, 0) + len(waiting)
+        return loads
 
     def _load(self, key: Key) -> int:
         return sum(
@@ -440,6 +450,43 @@ class OnePersona:
         return self._persona
 
 
+class OwnLimits(NamedTuple):
+    """What a company's line goes by."""
+
+    company_id: str = "acme"
+    turns_at_once_max: int | None = None
+    tokens_per_minute_max: int | None = None
+
+
+class MemorySpending:
+    """The buckets in memory; tests/contract holds the rule to Redis's. `faults` are raised by the
+    next calls, in order."""
+
+    def __init__(self) -> None:
+        self.levels: dict[tuple[str, str], Level] = {}
+        self.charged: list[int] = []
+        self.faults: list[Exception] = []
+
+    async def take(
+        self, company_id: str, what: What, amount: int, per_minute: int, now_ms: int
+    ) -> tuple[bool, Level]:
+        level = self.levels.get((company_id, what), Level())
+        if not fits(level, amount, per_minute, now_ms):
+            return False, spent(level, 0, per_minute, now_ms)
+        return True, await self.charge(company_id, what, amount, per_minute, now_ms)
+
+    async def charge(
+        self, company_id: str, what: What, amount: int, per_minute: int, now_ms: int
+    ) -> Level:
+        if self.faults:
+            raise self.faults.pop(0)
+        if amount:
+            self.charged.append(amount)
+        before = self.levels.get((company_id, what), Level())
+        level = self.levels[company_id, what] = spent(before, amount, per_minute, now_ms)
+        return level
+
+
 class World:
     """A whole outside, and one customer in it."""
 
@@ -450,8 +497,11 @@ class World:
         manners: Manners | None = None,
         part_chars: int = 1_500,
         in_doubt: Literal["resend", "hold"] = "resend",
+        limits: OwnLimits = OwnLimits(),  # noqa: B008 -- a frozen value
     ) -> None:
         self.clock = VirtualClock()
+        self.spending = MemorySpending()
+        self.lines = Lines(self.spending, self.clock, hosts=1)
         self.journal = MemoryJournal()
         self.channel = MemoryChannel()
         self.model = ScriptedModel(self.clock)
@@ -468,6 +518,7 @@ class World:
             channels={"chatwoot": self.channel},
             reader=self.reader,
             lead=self.lead,
+            line=self.lines.of(limits),
             part_chars=part_chars,
             in_doubt=in_doubt,
         )
@@ -487,6 +538,7 @@ class World:
         *,
         attachments: tuple[Attachment, ...] = (),
         standing: Standing | None = None,
+        key: Key = KEY,
     ) -> tuple[int, bytes]:
         """The customer writes: the message is in the journal, but nobody was told."""
         message = Message(
@@ -499,7 +551,7 @@ class World:
         now_ms = self.clock.now_ms()
         raw = encode(MessageReceived(at_ms=now_ms, message=message))
         appended = await self.journal.append(
-            KEY, message.message_id, raw, at_ms=now_ms, largest_batch=self.pace.largest_batch
+            key, message.message_id, raw, at_ms=now_ms, largest_batch=self.pace.largest_batch
         )
         assert isinstance(appended, Appended)
         return appended.seq, raw

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from actors.channels.message import FromPerson, Message, Standing
 from actors.conversation.batching import Batch, next_batch
 from actors.conversation.events import (
@@ -36,6 +38,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
+from actors.conversation.place import Crowd, Place, place_of
 from actors.conversation.rehearsal import Call, Post, Rehearsal
 from actors.conversation.state import Reply, State, apply, settled_by
 from actors.conversation.turns import Conduct
@@ -57,11 +60,21 @@ class Schedule:
     happenings: list[FromOutside]
     calls: list[Call]
     posts: list[Post]
+    full: list[tuple[int, int]]
+
+    def line(self, now_ms: int) -> Place:
+        """The company's line is full from time to time; nobody is woken, so it says until when."""
+        ends_ms = max((to for since, to in self.full if since <= now_ms < to), default=None)
+        if ends_ms is None:
+            came_ms = max((to for _, to in self.full if to <= now_ms), default=0)
+            return Place(waited_ms=700 if now_ms == came_ms else 0)
+        place = place_of(Crowd(2, 2, 1, 1, 2, 9), None, now_ms)
+        return msgspec.structs.replace(place, until_ms=ends_ms)
 
     def __str__(self) -> str:
         told = [f"seed {self.seed}", str(self.conduct)]
         told += [f"  +{(e.at_ms - START_MS) / 1_000:8.3f} s  {e}" for e in self.happenings]
-        return "\n".join([*told, f"calls {self.calls}", f"posts {self.posts}"])
+        return "\n".join([*told, f"calls {self.calls}", f"posts {self.posts}", f"full {self.full}"])
 
 
 def _pace(dice: random.Random) -> Pace:
@@ -145,6 +158,10 @@ def schedule(seed: int) -> Schedule:
             number = 1_000 + 10 * place + dice.choice([0, 0, 0, -15])
             message = Message(str(number), text, "chatwoot")
             happenings.append(MessageReceived(at_ms=at_ms, message=message))
+    full, chance = list[tuple[int, int]](), random.Random(f"line {seed}")
+    if chance.random() < 0.3:
+        since_ms = [START_MS + chance.randint(0, 60_000) for _ in range(3)]
+        full = [(ms, ms + chance.choice([400, 15_000])) for ms in since_ms]
     manners = Manners(stop_labels=("stop",), resume_after_ms=dice.choice([None, None, 30_000]))
     return Schedule(
         seed,
@@ -152,6 +169,7 @@ def schedule(seed: int) -> Schedule:
         happenings,
         calls=[_call(dice) for _ in range(40)],
         posts=[_post(dice) for _ in range(40)],
+        full=full,
     )
 
 
@@ -231,7 +249,7 @@ def play(plan: Schedule) -> Rehearsal:
         return next(posts, Post())
 
     word_heard = [0]
-    rehearsal = Rehearsal(plan.conduct, ask, post, start_ms=START_MS)
+    rehearsal = Rehearsal(plan.conduct, ask, post, line=plan.line, start_ms=START_MS)
     for happening in plan.happenings:
         rehearsal.happens(happening)
     rehearsal.run_until(rehearsal.now_ms + HORIZON_MS)
@@ -267,6 +285,8 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
                 require(not drafting, "one draft at a time")
                 drafting, began, texts = True, event, _texts(state, covers)
                 _waited(require, plan, state, event)
+                is_full = any(since <= event.at_ms < to for since, to in plan.full)
+                require(not is_full, "no draft is begun while the company's line is full")
                 batch = next_batch(state.open[: plan.conduct.pace.largest_batch], plan.conduct.pace)
                 require(covers == batch.seqs, "a draft covers the next batch in order")
             case TurnFailed():
@@ -289,7 +309,9 @@ def check(plan: Schedule, rehearsal: Rehearsal) -> None:
                 since_ms = max(
                     arrived_ms[min(answers)] + plan.conduct.pace.longest_wait_ms, last_outcome_ms
                 )
-                require(failed or event.at_ms <= since_ms + MODEL_MS_MAX, "the longest wait holds")
+                in_line_ms = sum(to - since for since, to in plan.full)
+                late_ms = event.at_ms - since_ms - in_line_ms
+                require(failed or late_ms <= MODEL_MS_MAX, "the longest wait holds")
                 answered.extend(answers)
                 superseded.clear()
                 failed = False

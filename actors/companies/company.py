@@ -74,7 +74,8 @@ class Company:
     minutes since midnight in `zone`; a closed day has none, {} where no hours are known.
     `responder` and a tool's `call` name code as `module:callable`. `resume_after_ms`: the bot comes
     back so long after a person's last word, None: only by status or by hand.
-    `early_waste_tokens_max`: tokens a day that early drafts may waste.
+    `early_waste_tokens_max`: tokens a day that early drafts may waste. `turns_at_once_max` counts
+    over all hosts; it and the limits a minute are None for no limit.
     """
 
     company_id: str
@@ -115,6 +116,9 @@ class Company:
     in_doubt: str
     answer_age_max_ms: int | None
     waiting_max: int
+    turns_at_once_max: int | None
+    messages_per_minute_max: int | None
+    tokens_per_minute_max: int | None
     retention_days: int
     files: FileRules
     # Where it answers.

@@ -15,7 +15,8 @@ from actors.companies.sealing import Seal
 from actors.companies.store import CompanyStore, Stored, table_in
 from actors.errors import Misconfigured, Retryable
 from actors.layers import Layer
-from actors.settings import CompanySettings, Settings, company_settings
+from actors.settings import Settings
+from actors.tables import CompanySettings, company_settings
 from actors.telemetry import logger
 
 REFRESH_S = 2.0

@@ -13,7 +13,8 @@ from actors.companies.company import (
     WhatsAppCloud,
 )
 from actors.fields import DAYS, opening_hours
-from actors.settings import ChatwootSettings, CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import ChatwootSettings, CompanySettings
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -56,6 +57,9 @@ def company_of(company_id: str, table: CompanySettings, settings: Settings) -> C
         in_doubt=table.in_doubt,
         answer_age_max_ms=_ms_or_none(table.answer_age_max_s),
         waiting_max=table.waiting_max or settings.waiting_per_company_max,
+        turns_at_once_max=table.turns_at_once_max,
+        messages_per_minute_max=table.messages_per_minute_max,
+        tokens_per_minute_max=table.tokens_per_minute_max,
         retention_days=table.retention_days,
         files=FileRules(
             hosts=tuple(host.lower() for host in table.attachment_hosts),

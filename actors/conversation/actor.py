@@ -30,6 +30,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.manners import silence
 from actors.conversation.pen import Pen
+from actors.conversation.place import Place
 from actors.conversation.ports import Persona, Ports
 from actors.conversation.state import Reply, State, promised
 from actors.conversation.typing_switch import TypingSwitch
@@ -46,9 +47,9 @@ _log = logger("conversation")
 class Glance(msgspec.Struct, frozen=True):
     """What an actor is doing, for people to look at; times in ms since 1970.
 
-    `phase`: idle | silent | window | drafting | retrying | sending; `early`: it drafts while the
-    window is open; `lead`: why drafts are begun early, or not; `window_ms` and `window_reason`: the
-    window that is open, 0 and "" for none.
+    `phase`: idle | silent | window | in line | drafting | retrying | sending; `early`: it drafts
+    while the window is open; `lead`: why drafts are begun early, or not; `window_ms` and
+    `window_reason`: the window that is open, 0 and "" for none.
     """
 
     phase: str
@@ -178,6 +179,7 @@ class ConversationActor:
             self._doing = turns.Rest()
         finally:
             self._drop_draft()
+            self._persona.line.leave(self._key)
             self._typing.forget()
             self.touched_ms = self._now()
 
@@ -198,12 +200,34 @@ class ConversationActor:
         if self._draft is not None and self._draft.is_done:
             draft, self._draft = self._draft, None
             self._work = draft.result()
+            has_answer = isinstance(self._work, turns.Drafted)
+            self._persona.line.end(self._key, draft.cost_tokens if has_answer else 0)
         self._refresh_persona()
         pace = msgspec.structs.replace(
             self._persona.pace, early_lead_ms=self._persona.lead.lead_ms()
         )
-        conduct = turns.Conduct(pace, self._persona.manners)
-        return turns.decide(self._pen.state, self._work, conduct, self._now(), str(self._key))
+        conduct = turns.Conduct(pace, self._persona.manners, self._place())
+        decision = turns.decide(self._pen.state, self._work, conduct, self._now(), str(self._key))
+        self._stand(decision)
+        return decision
+
+    def _place(self) -> Place:
+        """What the company's line says to a turn of ours, where none is under way."""
+        state = self._pen.state
+        if not state.open or isinstance(self._work, turns.Drafting | turns.Drafted):
+            return Place()
+        return self._persona.line.place(self._key, state.open[0].at_ms)
+
+    def _stand(self, decision: turns.Decision) -> None:
+        """Takes the place that was decided on, before anybody else can."""
+        line = self._persona.line
+        match decision:
+            case turns.Wait(phase="in line"):
+                line.wait(self._key, self._pen.state.open[0].at_ms, self._woken)
+            case turns.Start():
+                line.begin(self._key)
+            case _:
+                line.leave(self._key)
 
     def _refresh_persona(self) -> None:
         """A change of the company takes effect now; one that is gone is served as it was."""
@@ -213,7 +237,7 @@ class ConversationActor:
     async def _perform(self, decision: turns.Decision) -> None:
         match decision:
             case turns.Wait(phase=phase, until_ms=until_ms, wake_ms=wake_ms):
-                if phase == "window":
+                if phase in ("window", "in line"):
                     self._show_typing()
                 await self._ports.clock.wait(self._woken, wake_ms or until_ms)
             case turns.Start():
@@ -296,6 +320,7 @@ class ConversationActor:
             cost_tokens = self._draft.cost_tokens
             self._draft.cancel()
             self._draft = None
+        self._persona.line.end(self._key, cost_tokens)
         self._work = None
         return cost_tokens
 

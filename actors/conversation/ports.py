@@ -1,5 +1,6 @@
 """Names what a conversation needs from outside; wiring hands it in, tests hand in fakes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
@@ -10,6 +11,7 @@ from actors.clock import Clock, Dice
 from actors.conversation.events import Event
 from actors.conversation.manners import Manners
 from actors.conversation.pace import Pace
+from actors.conversation.place import Place
 from actors.conversation.state import State
 from actors.journal.entries import Activation, Entry, Unanswered, Write
 from actors.journal.keys import Key
@@ -77,6 +79,33 @@ class Lead(Protocol):
         ...
 
 
+class Line(Protocol):
+    """Where a company's turns wait until one may begin, in one process. Neither waits nor fails.
+
+    `came_ms`: the arrival of the oldest message that the turn answers.
+    """
+
+    def place(self, key: Key, came_ms: int) -> Place:
+        """Whether the conversation's turn may begin now."""
+        ...
+
+    def wait(self, key: Key, came_ms: int, woken: asyncio.Event) -> None:
+        """It stands in line; `woken` is set when `place` is to be asked again."""
+        ...
+
+    def leave(self, key: Key) -> None:
+        """It stands in line no longer, if it did."""
+        ...
+
+    def begin(self, key: Key) -> None:
+        """Its turn begins; to be called right after `place` allowed it."""
+        ...
+
+    def end(self, key: Key, tokens: int) -> None:
+        """Its turn has ended, if one ran, and has cost so much."""
+        ...
+
+
 class Tally(Protocol):
     """Counts what happens, for the company's analytics. Must neither wait nor fail."""
 
@@ -119,6 +148,7 @@ class Persona(msgspec.Struct, frozen=True):
     channels: dict[str, Channel]
     reader: Reader
     lead: Lead
+    line: Line
     part_chars: int
     in_doubt: Literal["resend", "hold"] = "resend"
 

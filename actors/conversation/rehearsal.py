@@ -11,6 +11,7 @@ import msgspec
 from actors.conversation import records, turns
 from actors.conversation.batching import Batch
 from actors.conversation.events import Event, FromOutside, ReplySent
+from actors.conversation.place import Place
 from actors.conversation.state import Reply, State, apply
 
 STEPS_MAX = 200_000
@@ -52,6 +53,15 @@ def always_sent(_: Reply) -> Post:
     return Post()
 
 
+Line = Callable[[int], Place]
+"""What the company's line says at a time, ms."""
+
+
+def always_free(_: int) -> Place:
+    """A line in which nobody waits."""
+    return Place()
+
+
 class Rehearsal:
     """One conversation. `log` is its journal, `posted` what stands in the channel, as
     (time, reply, part).
@@ -65,6 +75,7 @@ class Rehearsal:
         model: Model,
         channel: Channel = always_sent,
         *,
+        line: Line = always_free,
         start_ms: int = 0,
     ) -> None:
         self.conduct = conduct
@@ -75,6 +86,7 @@ class Rehearsal:
         self.posted: list[tuple[int, str, int]] = []
         self._model = model
         self._channel = channel
+        self._line = line
         self._call: tuple[int, Call] | None = None
 
     def happens(self, event: FromOutside) -> None:
@@ -100,7 +112,7 @@ class Rehearsal:
         """Takes one decision; returns when the next one is due, None for not before something
         happens."""
         self._take_answer()
-        decision = turns.decide(self.state, self.work, self.conduct, self.now_ms, "x:1")
+        decision = self._decided()
         match decision:
             case turns.Rest():
                 return None
@@ -114,6 +126,10 @@ class Rehearsal:
             case _:
                 self._deliver(decision)
         return self.now_ms
+
+    def _decided(self) -> turns.Decision:
+        conduct = msgspec.structs.replace(self.conduct, place=self._line(self.now_ms))
+        return turns.decide(self.state, self.work, conduct, self.now_ms, "x:1")
 
     def _take_answer(self) -> None:
         if self._call is None or self._call[0] > self.now_ms:

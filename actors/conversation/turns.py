@@ -15,6 +15,7 @@ from actors.conversation.batching import Batch, looked_at, next_batch
 from actors.conversation.events import Read
 from actors.conversation.manners import Manners, Silence, silence
 from actors.conversation.pace import Pace
+from actors.conversation.place import Place
 from actors.conversation.state import Open, Reply, State, Turn
 from actors.conversation.window import Closing, Window, closes
 from actors.llm.prompt import ToolRun
@@ -30,6 +31,9 @@ EARLY_DRAFTS_MAX = 2
 
 READ_BACK_GRACE_MS = 9_000
 """A post may still be on its way when its sender has died: it gets so long before we look."""
+
+IN_LINE_TOLD_MS = 100
+"""A turn that stood in line for less is not said to have waited there."""
 
 
 # The work in hand: what the shell holds in memory beside the journal.
@@ -206,10 +210,12 @@ Decision = (
 
 
 class Conduct(msgspec.Struct, frozen=True):
-    """How a company wants its conversations held: when to speak, and when to be silent."""
+    """How a company wants its conversations held: when to speak, and when to be silent; and what
+    the shell knows of its line."""
 
     pace: Pace
     manners: Manners = Manners()
+    place: Place = Place()
 
 
 def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix: str) -> Decision:
@@ -241,7 +247,7 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
     if now_ms < turn.retry_at_ms:
         return Wait("retrying", "the model failed and is asked again", turn.retry_at_ms)
     closing = closes(oldest, state.memory, pace, now_ms)
-    return _begin(turn, batch, closing, pace, now_ms, as_of=state.seq)
+    return _begin(turn, batch, closing, conduct, now_ms, as_of=state.seq)
 
 
 def _with_draft(
@@ -311,12 +317,15 @@ def _why_not_again(turn: Turn, oldest: Sequence[Open], pace: Pace, now_ms: int) 
 
 
 def _begin(
-    turn: Turn, batch: Batch, closing: Closing, pace: Pace, now_ms: int, *, as_of: int
+    turn: Turn, batch: Batch, closing: Closing, conduct: Conduct, now_ms: int, *, as_of: int
 ) -> Wait | Start:
-    attempt = turn.attempts + 1
+    attempt, pace, place = turn.attempts + 1, conduct.pace, conduct.place
+    if closing.closed and place.reason:
+        return Wait("in line", place.reason, place.until_ms)
     if closing.closed:
-        return Start(turn.turn_id, batch, attempt, closing.reason, closing, as_of)
-    if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX:
+        reason = _after_line(closing.reason, place)
+        return Start(turn.turn_id, batch, attempt, reason, closing, as_of)
+    if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX or not place.early:
         return Wait("window", closing.reason, closing.at_ms, window=closing.window)
     early_ms = closing.at_ms - pace.early_lead_ms
     if now_ms < early_ms:
@@ -328,6 +337,13 @@ def _begin(
         f"the model takes about {pace.early_lead_ms / 1_000:.1f} s"
     )
     return Start(turn.turn_id, batch, attempt, reason, closing, as_of, early=True)
+
+
+def _after_line(reason: str, place: Place) -> str:
+    """Why the turn begins now, and not when its window closed."""
+    if place.waited_ms < IN_LINE_TOLD_MS:
+        return reason
+    return f"{reason}; the turn waited in line for {place.waited_ms / 1_000:.1f} s"
 
 
 def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:

@@ -1,6 +1,7 @@
 """Keeps the journals in Redis: appends, hands over the pen, records, reads, trims."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -29,6 +30,7 @@ from actors.journal.keys import (
 )
 from actors.journal.outages import translating
 from actors.journal.replicas import confirmed
+from actors.lanes import Lanes
 
 EVENTS_KEPT_MAX = 10_000
 """Events kept of one conversation (Redis trims a little later, by whole nodes); as many message
@@ -45,6 +47,13 @@ ALIVE_MS = 10_000
 
 COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 """A deleted conversation's counters stay so long."""
+
+CALLS_MAX = 56
+"""Calls about conversations that one process makes at once; the other connections of its pool
+(wiring.REDIS_CONNECTIONS_MAX) are left to the sweep, the scheduler's work and the buckets."""
+
+CALLS_PER_COMPANY_MAX = 28
+"""Of one company at most half: while its flood waits for Redis, the others' calls do not."""
 
 
 def _entries(found: Any) -> tuple[Entry, ...]:
@@ -63,6 +72,7 @@ class Journal:
     def __init__(self, redis: Redis, *, waiting_max: int, replicas: int = 0) -> None:
         """`replicas`: a write counts as done when so many replicas have it."""
         self._redis = redis
+        self._lanes = Lanes(CALLS_MAX, CALLS_PER_COMPANY_MAX)
         self._waiting_max = waiting_max
         self._replicas = replicas
         self._append = lua.load(redis, __package__, "append")
@@ -76,7 +86,7 @@ class Journal:
     ) -> Appended | Full:
         """Puts a customer's message in the journal; the same `message_id` is put there once."""
         keys = redis_keys(key)
-        with translating():
+        async with self._calling(key):
             answer = await self._append(
                 keys=[
                     keys.journal,
@@ -103,13 +113,20 @@ class Journal:
             await confirmed(self._redis, self._replicas)
         return Appended(answer[0] == b"appended", *answer[1:])
 
+    @asynccontextmanager
+    async def _calling(self, key: Key) -> AsyncIterator[None]:
+        """A call about a conversation, in its company's lane."""
+        async with self._lanes.place(key.company_id):
+            with translating():
+                yield
+
     async def activate(self, key: Key, holder: str) -> Activation:
         """Takes the pen: writes under older epochs are refused from here on.
 
         `holder` names the host that takes it; see `orphans`.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._calling(key):
             _, epoch, seq, memory, found = await self._activate(
                 keys=[keys.journal, keys.meta, keys.waiting], args=[EVENTS_KEPT_MAX, holder]
             )
@@ -131,7 +148,7 @@ class Journal:
         The same `note_id` is put there once, "" any number of times.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._calling(key):
             answer = await self._note(
                 keys=[keys.journal, keys.seen, keys.meta, keys.waiting, keys.conversations],
                 args=[str(key), note_id, raw, at_ms, only, EVENTS_KEPT_MAX],
@@ -147,7 +164,7 @@ class Journal:
         A repeat of a write changes nothing. Raises Fenced if another holds the pen.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._calling(key):
             answer = await self._record(
                 keys=[
                     keys.journal,
@@ -206,16 +223,15 @@ class Journal:
 
     async def seen(self, key: Key, message_ids: Sequence[str]) -> set[str]:
         """Those of the messages and notes that stand in the journal, by their ids there."""
-        with translating():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for message_id in message_ids:
-                    pipe.zscore(redis_keys(key).seen, message_id)
-                places = await pipe.execute() if message_ids else []
+        async with self._calling(key), self._redis.pipeline(transaction=False) as pipe:
+            for message_id in message_ids:
+                pipe.zscore(redis_keys(key).seen, message_id)
+            places = await pipe.execute() if message_ids else []
         return {name for name, place in zip(message_ids, places, strict=True) if place is not None}
 
     async def read(self, key: Key, after: int, count: int = READ_PAGE) -> tuple[Entry, ...]:
         """Up to `count` events after sequence number `after`, oldest first."""
-        with translating():
+        async with self._calling(key):
             found = await self._redis.xrange(
                 redis_keys(key).journal, min=f"{after + 1}-0", max="+", count=count
             )
@@ -225,7 +241,7 @@ class Journal:
         self, key: Key, count: int = READ_PAGE, before: int | None = None
     ) -> tuple[Entry, ...]:
         """The last `count` events (before sequence number `before`), oldest first."""
-        with translating():
+        async with self._calling(key):
             found = await self._redis.xrevrange(
                 redis_keys(key).journal,
                 max="+" if before is None else f"{before - 1}-0",
@@ -237,11 +253,10 @@ class Journal:
     async def replay(self, key: Key) -> Replay:
         """What a conversation's state is folded from, without taking the pen."""
         keys = redis_keys(key)
-        with translating():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hmget(keys.meta, ["seq", "memory", "memory_seq"])
-                pipe.zrange(keys.waiting, 0, 0, withscores=True)
-                (seq, memory, memory_seq), oldest = await pipe.execute()
+        async with self._calling(key), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(keys.meta, ["seq", "memory", "memory_seq"])
+            pipe.zrange(keys.waiting, 0, 0, withscores=True)
+            (seq, memory, memory_seq), oldest = await pipe.execute()
         after = int(seq or 0) if memory_seq is None else int(memory_seq)
         if oldest:
             after = min(after, int(oldest[0][1]) - 1)
@@ -250,7 +265,7 @@ class Journal:
 
     async def counters(self, key: Key) -> tuple[int, int] | None:
         """The last sequence number and the epoch of a conversation; None if there is none."""
-        with translating():
+        async with self._calling(key):
             seq, epoch = await self._redis.hmget(redis_keys(key).meta, ["seq", "epoch"])
         return None if seq is None else (int(seq), int(epoch or 0))
 
@@ -323,7 +338,7 @@ class Journal:
         Returns the number of events deleted, or None if it was kept.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._calling(key):
             answer = await self._trim(
                 keys=[
                     keys.journal,

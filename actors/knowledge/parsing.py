@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from actors.errors import Permanent, Retryable
 from actors.knowledge import parser_process
+from actors.lanes import Lanes
 
 TEXT_CHARS_MAX = 1_000_000
 """The longest text taken of one file, characters: a book of some 500 pages."""
@@ -16,6 +17,9 @@ TEXT_CHARS_MAX = 1_000_000
 PARSES_MAX = 2
 """Files under parsing in one process of ours; more wait in line. Each may take a processor, and
 memory up to parser_process.MEMORY_BYTES_MAX."""
+
+PARSES_PER_COMPANY_MAX = 1
+"""Of one company at most so many: its large files leave the other place to the others."""
 
 PARSE_S = 20.0
 """Longest time for one file, seconds: twice its processor time, where the machine is busy."""
@@ -54,17 +58,23 @@ class Parser:
 
     def __init__(self, *, parse_s: float = PARSE_S) -> None:
         self._parse_s = parse_s
-        self._places = asyncio.Semaphore(PARSES_MAX)
+        self._places = Lanes(PARSES_MAX, PARSES_PER_COMPANY_MAX)
 
     async def parse(
-        self, data: bytes, media_type: str, *, chars_max: int = TEXT_CHARS_MAX
+        self,
+        data: bytes,
+        media_type: str,
+        *,
+        company_id: str = "",
+        chars_max: int = TEXT_CHARS_MAX,
     ) -> Parsed:
-        """The text of a file of one of KINDS, at most `chars_max` characters of it.
+        """The text of a file of one of KINDS, at most `chars_max` characters of it, read in the
+        company's lane.
 
         Raises Unreadable, and errors.Retryable where no process can be started. A file that breaks
         off is read up to there.
         """
-        async with self._places:
+        async with self._places.place(company_id):
             text, code = await self._run(data, KINDS[media_type], chars_max)
         text = tidy(text)
         if text:

@@ -101,6 +101,7 @@ class Attachments:
         return await self._means.readings.once(
             f"{self._scope} {attachment.kind} {attachment.content_type} {attachment.url}",
             partial(self._read, attachment, attachment.url or ""),
+            company_id=self._company_id,
         )
 
     async def _read(self, attachment: Attachment, url: str) -> Reading:
@@ -157,7 +158,9 @@ class Attachments:
         name = name_of(url)
         what = f"a file, {name}," if name else "a file"
         try:
-            parsed = await self._means.parser.parse(data, media_type, chars_max=FILE_CHARS_MAX)
+            parsed = await self._means.parser.parse(
+                data, media_type, company_id=self._company_id, chars_max=FILE_CHARS_MAX
+            )
         except Unreadable as error:
             return Reading(unread(str(error), what))
         except Retryable as error:

@@ -1,10 +1,12 @@
 """Reads each file once: keeps what was read, joins those who ask for what is being read."""
 
 import asyncio
-from collections import OrderedDict
+import math
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from actors.lanes import Lanes
 from actors.llm.prompt import Content
 
 DOWNLOADS_MAX = 16
@@ -12,6 +14,9 @@ DOWNLOADS_MAX = 16
 
 READINGS_MAX = 400
 """Files under reading or in line in one process; more are not read."""
+
+COMPANY_SHARE = 0.5
+"""One company has at most this part of both, so that its slow file server leaves some free."""
 
 READ_S = 75.0
 """A reading ends within so long, its waiting in line included."""
@@ -57,19 +62,27 @@ class Readings:
         self._kept: OrderedDict[str, Content] = OrderedDict()
         self._kept_bytes = 0
         self._under_way: dict[str, asyncio.Task[Content]] = {}
-        self._places = asyncio.Semaphore(DOWNLOADS_MAX)
+        self._counts: Counter[str] = Counter()
+        self._places = Lanes(DOWNLOADS_MAX, math.ceil(DOWNLOADS_MAX * COMPANY_SHARE))
 
-    async def once(self, key: str, read: Read) -> Content:
-        """What stands under the key, read if need be. Raises what `read` raises."""
+    async def once(self, key: str, read: Read, *, company_id: str = "") -> Content:
+        """What stands under the key, read if need be, in the company's lane. Raises what `read`
+        raises."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
         if key not in self._under_way:
-            if len(self._under_way) >= READINGS_MAX:
+            of_company_max = math.ceil(READINGS_MAX * COMPANY_SHARE)
+            if len(self._under_way) >= READINGS_MAX or self._counts[company_id] >= of_company_max:
                 return unread("too many files arrive at once")
-            task = self._under_way[key] = asyncio.create_task(self._read(key, read))
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            self._counts[company_id] += 1
+            task = self._under_way[key] = asyncio.create_task(self._read(key, read, company_id))
+            task.add_done_callback(lambda _: self._ended(key, company_id))
         return await asyncio.shield(self._under_way[key])
+
+    def _ended(self, key: str, company_id: str) -> None:
+        self._under_way.pop(key, None)
+        self._counts[company_id] -= 1
 
     async def aclose(self) -> None:
         """Ends what is under way."""
@@ -78,9 +91,9 @@ class Readings:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, key: str, read: Read) -> Content:
+    async def _read(self, key: str, read: Read, company_id: str) -> Content:
         try:
-            async with asyncio.timeout(self._read_s), self._places:
+            async with asyncio.timeout(self._read_s), self._places.place(company_id):
                 content, may_change = await read()
         except TimeoutError:
             return unread("reading it takes too long")

@@ -9,16 +9,30 @@ import msgspec
 from actors.clock import Clock
 from actors.companies.company import BrokenCompany, UnknownCompany
 from actors.companies.directory import Directory
+from actors.journal.ages import oldest_by_company
 from actors.journal.entries import Unanswered
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import SLOT_PAGE, Journal
+from actors.telemetry import logger
 
 STRAY_MS = 5_000
 """A message that waits this long and whose conversation rests has lost its delivery."""
 
+OVERDUE_MS = 30_000
+"""A message that has waited longer is told of at level WARNING …"""
+
+ANSWER_MS = 10_000
+"""… if it is past its company's longest wait by so much, too: a customer who writes on and on is
+answered late by rule, and the model takes its time."""
+
+OVERDUE_TOLD_MAX = 20
+"""Companies told of in one sweep: those whose customers wait longest."""
+
 DAY_MS = 24 * 3_600 * 1_000
 RETENTION_DAYS = 90
 """For conversations of companies that are not known any more."""
+
+_log = logger("maintenance")
 
 
 class Owners(Protocol):
@@ -30,12 +44,13 @@ class Owners(Protocol):
 
 
 class Swept(msgspec.Struct, frozen=True):
-    """`owing` conversations waited for an answer; `woken` of them had no live owner at work;
-    `passivated` dedicated actors at rest were ended."""
+    """`owing` conversations waited for an answer, the oldest message of all for `oldest_s`; `woken`
+    of them had no live owner at work; `passivated` dedicated actors at rest were ended."""
 
     owing: int
     woken: int
     passivated: int
+    oldest_s: int = 0
 
 
 class CleanedUp(msgspec.Struct, frozen=True):
@@ -46,22 +61,56 @@ class CleanedUp(msgspec.Struct, frozen=True):
 
 
 class Sweep:
-    """R3.6: no unanswered message is without a live owner."""
+    """R3.6: no unanswered message is without a live owner, and none waits for long unsaid."""
 
     def __init__(
-        self, journal: Journal, owners: Owners, clock: Clock, ensure_hosts: Callable[[], None]
+        self,
+        journal: Journal,
+        directory: Directory,
+        owners: Owners,
+        clock: Clock,
+        ensure_hosts: Callable[[], None],
     ) -> None:
         self._journal = journal
+        self._directory = directory
         self._owners = owners
         self._clock = clock
         self._ensure_hosts = ensure_hosts
 
     async def run_once(self) -> Swept:
         await asyncio.to_thread(self._ensure_hosts)
-        before_ms = self._clock.now_ms() - STRAY_MS
-        owing: list[Unanswered] = await self._journal.unanswered(range(SLOTS), before_ms)
+        now_ms = self._clock.now_ms()
+        owing: list[Unanswered] = await self._journal.unanswered(range(SLOTS), now_ms - STRAY_MS)
+        self._complain(owing, now_ms)
         woken = await self._owners.look(entry.key for entry in owing)
-        return Swept(len(owing), woken, await self._owners.passivate())
+        oldest_ms = min((entry.oldest_ms for entry in owing), default=now_ms)
+        passivated = await self._owners.passivate()
+        return Swept(len(owing), woken, passivated, round((now_ms - oldest_ms) / 1_000))
+
+    def _complain(self, owing: list[Unanswered], now_ms: int) -> None:
+        """Says which companies' customers wait too long, the longest first."""
+        late = [
+            (now_ms - oldest.at_ms, company_id, oldest)
+            for company_id, oldest in oldest_by_company(owing).items()
+            if now_ms - oldest.at_ms > self._overdue_ms(company_id)
+        ]
+        late.sort(key=lambda each: -each[0])
+        for age_ms, company_id, oldest in late[:OVERDUE_TOLD_MAX]:
+            _log.warning(
+                "company %s: the oldest unanswered message has waited %d s, in conversation %s; "
+                "%d conversations wait",
+                company_id,
+                age_ms // 1_000,
+                oldest.conversation_id,
+                oldest.conversations,
+            )
+
+    def _overdue_ms(self, company_id: str) -> int:
+        try:
+            longest_wait_ms = self._directory.company(company_id).longest_wait_ms
+        except (UnknownCompany, BrokenCompany):
+            return OVERDUE_MS
+        return max(OVERDUE_MS, longest_wait_ms + ANSWER_MS)
 
 
 class CleanUp:

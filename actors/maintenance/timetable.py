@@ -72,7 +72,7 @@ class Row(msgspec.Struct, frozen=True):
 def timetable(parts: Parts, router: placement.Router) -> list[Row]:
     """All rows."""
     hosts = partial(placement.ensure_hosts, parts.settings)
-    sweep = Sweep(parts.journal, router, parts.clock, hosts)
+    sweep = Sweep(parts.journal, parts.directory, router, parts.clock, hosts)
     clean_up = CleanUp(parts.journal, parts.directory, parts.clock)
     tune = Tune(parts.journal, parts.directory, parts.redis)
     catch_up = CatchUp(parts, router.deliver)

@@ -13,13 +13,10 @@ from actors.companies.directory import follow
 from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
 from actors.journal.keys import Key
+from actors.placement.mail import Mail
 from actors.placement.names import DEDICATED
 from actors.settings import Settings
 from actors.telemetry import logger
-
-Mail = tuple[str, int, bytes | None]
-"""Conversation, sequence number, event; without the event the actor reads it from the journal."""
-
 
 _log = logger("host")
 
@@ -89,6 +86,10 @@ class ConversationHost:
             "sweeping": not self._living.done(),
             "cold": {name: why for name, why in self._warmth.items() if why != WARM},
         }
+
+    async def turns(self) -> dict[str, tuple[int, int]]:
+        """By company the turns that run here, and those that wait in its line."""
+        return {name: (runs, waits) for name, runs, waits in self._parts.personas.lines.counts()}
 
     async def retire(self) -> bool:
         """Takes nothing any more, if nobody is at work here; else returns False."""

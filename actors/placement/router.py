@@ -11,8 +11,8 @@ from ray.exceptions import RayActorError, RayError
 from actors import wiring
 from actors.errors import Retryable
 from actors.journal.keys import Key
-from actors.placement.conversation_host import Mail
 from actors.placement.hosts import ANSWER_S, create, is_current, named, retire_one
+from actors.placement.mail import Bag, Mail
 from actors.placement.names import (
     DEDICATED,
     NAMESPACE,
@@ -22,9 +22,6 @@ from actors.placement.names import (
     slots_of,
 )
 from actors.telemetry import logger
-
-DELIVERIES_WAITING_MAX = 20_000
-"""Deliveries buffered for one actor; beyond, they are dropped: the host finds the messages."""
 
 DELIVERIES_PER_CALL = 500
 CALLS_UNDER_WAY = 2
@@ -45,15 +42,13 @@ class _Route:
     def __init__(self, router: "Router", name: str) -> None:
         self._router = router
         self._name = name
-        self._waiting: list[Mail] = []
+        self._waiting = Bag()
         self._calls: set[asyncio.Task[None]] = set()
         self._actor: ActorHandle[Any] | None = None
 
     def put(self, delivery: Mail) -> None:
-        if len(self._waiting) >= DELIVERIES_WAITING_MAX:
-            return
-        self._waiting.append(delivery)
-        self._call()
+        if self._waiting.put(delivery):
+            self._call()
 
     @property
     def is_idle(self) -> bool:
@@ -67,8 +62,7 @@ class _Route:
 
     async def _empty(self) -> None:
         while self._waiting:
-            page = self._waiting[:DELIVERIES_PER_CALL]
-            del self._waiting[:DELIVERIES_PER_CALL]
+            page = self._waiting.take(DELIVERIES_PER_CALL)
             for pause_s in (*DELIVERY_PAUSES_S, None):
                 try:
                     actor = await self.actor()
@@ -166,11 +160,12 @@ class Router:
 
     async def describe(self) -> list[dict[str, Any]]:
         """Each host, or why it cannot be asked; in dedicated placement the actors there are."""
+        return list(await asyncio.gather(*map(self._describe, await self._names())))
+
+    async def _names(self) -> list[str]:
         if self._settings.placement == "shared":
-            names = [host_name(host) for host in range(self._settings.hosts)]
-        else:
-            names = await asyncio.to_thread(named, DEDICATED)
-        return list(await asyncio.gather(*map(self._describe, names)))
+            return [host_name(host) for host in range(self._settings.hosts)]
+        return await asyncio.to_thread(named, DEDICATED)
 
     async def _describe(self, name: str) -> dict[str, Any]:
         try:
@@ -181,6 +176,28 @@ class Router:
         except (RayError, TimeoutError, ValueError, Retryable) as error:
             self._route(name).forget(error)
             return {"name": name, "error": type(error).__name__}
+
+    async def turns(self) -> tuple[dict[str, tuple[int, int]], list[str]]:
+        """By company the turns that run and that wait in line, over all hosts; and the hosts that
+        did not say."""
+        names = await self._names()
+        told = await asyncio.gather(*map(self._turns, names))
+        total: dict[str, tuple[int, int]] = {}
+        for turns in told:
+            for company_id, (runs, waits) in (turns or {}).items():
+                before = total.get(company_id, (0, 0))
+                total[company_id] = (before[0] + runs, before[1] + waits)
+        return total, [name for name, turns in zip(names, told, strict=True) if turns is None]
+
+    async def _turns(self, name: str) -> dict[str, tuple[int, int]] | None:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                actor = await self._route(name).actor()
+                turns: dict[str, tuple[int, int]] = await actor.turns.remote()
+                return turns
+        except (RayError, TimeoutError, ValueError, Retryable) as error:
+            self._route(name).forget(error)
+            return None
 
     async def passivate(self) -> int:
         """Ends dedicated actors that have been at rest for long; returns how many."""

@@ -16,6 +16,7 @@ from actors.placement import Router
 from actors.web import people
 from actors.web.access import Access
 from actors.web.ingress import Accepted, Ingress, body_of
+from actors.web.places import Places
 from actors.web.refusals import Refused
 from actors.web.requests import key_of, read_as, takes
 from actors.web.views import actor_view, event_view, memory_view, state_of, unanswered_view
@@ -54,7 +55,9 @@ class Conversations:
         self._journal = parts.journal
         self._clock = parts.clock
         self._router = router
-        self._streams = 0
+        self._streams = Places(
+            STREAMS_MAX, what="live views are open here", limit="STREAMS_MAX", retry_after_s=10
+        )
 
     async def actor(self, key: Key) -> dict[str, Any]:
         counters = await self._journal.counters(key) or (0, 0)
@@ -82,14 +85,9 @@ class Conversations:
 
     async def stream(self, key: Key, after: int) -> AsyncIterator[str]:
         """The conversation's events after `after`, and what its actor does, as they come."""
-        if self._streams >= STREAMS_MAX:
-            raise Refused(429, f"{self._streams} live views are open here", retry_after_s=10)
-        self._streams += 1
-        try:
+        with self._streams.taken(key.company_id):
             async for sent in self._news(key, after):
                 yield sent
-        finally:
-            self._streams -= 1
 
     async def _news(self, key: Key, after: int) -> AsyncIterator[str]:
         opened_ms = spoke_ms = self._clock.now_ms()
@@ -135,7 +133,7 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
     )
     async def post_message(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """Takes a customer's message from any channel; the answer stands in the conversation."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = parts.directory.company(company_id)
             channel = await access.check(request, company, conversation_id)
             key = key_of(company, conversation_id)

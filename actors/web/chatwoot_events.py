@@ -31,7 +31,7 @@ from actors.conversation.events import (
     StandingSeen,
 )
 from actors.journal.entries import Only
-from actors.settings import one_sentence
+from actors.tables import one_sentence
 from actors.web.refusals import Refused
 
 ABOUT_STANDING = (

@@ -15,7 +15,7 @@ from actors.companies.sealing import MARK, SECRETS
 from actors.companies.store import table_in
 from actors.errors import Misconfigured
 from actors.layers import WHOLE, leaves, source_of
-from actors.settings import CompanySettings
+from actors.tables import CompanySettings
 from actors.telemetry import redact
 from actors.web.access import Access, bearer
 from actors.web.ingress import body_of

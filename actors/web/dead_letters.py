@@ -154,7 +154,7 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str, request: Request, limit: Limit = LETTERS_PAGE
     ) -> JSONResponse:
         """Tries the oldest dead letters again, such as after an outage."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             return JSONResponse(await desk.retry_some(own(request, company_id), limit), 202)
 
     @api.post("/{conversation_id}/{seq}/retry", status_code=202)
@@ -162,7 +162,7 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str, conversation_id: str, seq: Seq, request: Request
     ) -> JSONResponse:
         """Has the messages of a dead letter answered after all."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             key = key_of(own(request, company_id), conversation_id)
             return _answer(key, await desk.retry(key, seq), "queued", 202)
 
@@ -171,7 +171,7 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str, conversation_id: str, seq: Seq, request: Request
     ) -> JSONResponse:
         """Takes a dead letter off the list; its messages stay in the journal, unanswered."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             key = key_of(own(request, company_id), conversation_id)
             return _answer(key, await desk.discard(key, seq), "discarded", 200)
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Literal, TypeVar
 
 import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from actors.analytics.bucket import room_at_ms
 from actors.channels.inboxes import Inboxes
 from actors.channels.message import Message
 from actors.clock import Clock
@@ -25,6 +26,7 @@ from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import Journal
 from actors.personas import pace_of
 from actors.placement import Router
+from actors.web.places import Places
 from actors.web.refusals import Refused
 from actors.web.typing_gate import TypingGate
 from actors.wiring import Parts
@@ -84,27 +86,20 @@ class Ingress:
         self._journal = parts.journal
         self._clock = parts.clock
         self._router = router
-        self._requests_max = parts.settings.requests_per_replica_max
-        self._requests = 0
+        self._spending = parts.spending
+        self._requests = Places(
+            parts.settings.requests_per_replica_max,
+            what="requests are being taken in",
+            limit="REQUESTS_PER_REPLICA_MAX",
+            retry_after_s=1,
+        )
         self._loads = _Loads(parts.journal, parts.clock)
         self._typing = TypingGate()
         self._inboxes = Inboxes(parts.redis, parts.clock)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self, company_id: str) -> AbstractContextManager[None]:
         """Counts a request of this replica; refuses it if there are too many."""
-        if self._requests >= self._requests_max:
-            raise Refused(
-                429,
-                f"{self._requests} requests are being taken in, REQUESTS_PER_REPLICA_MAX allows "
-                "no more; repeat this one",
-                retry_after_s=1,
-            )
-        self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
+        return self._requests.taken(company_id)
 
     async def accept(
         self, company: Company, conversation_id: str, message: Message, message_key: str
@@ -119,13 +114,18 @@ class Ingress:
         at_ms = self._clock.now_ms()
         raw = encode(MessageReceived(at_ms=at_ms, message=message))
 
+        charged = False
+
         async def append() -> Appended | Full:
-            await self._room_for(company)
+            nonlocal charged
+            charged = charged or await self._admitted(company, key, message_key)
             return await self._journal.append(
                 key, message_key, raw, at_ms=at_ms, largest_batch=pace.largest_batch
             )
 
         appended = await self._patiently(append)
+        if charged and not (isinstance(appended, Appended) and appended.fresh):
+            await self._give_back(company)
         if isinstance(appended, Full):
             raise Refused(
                 429,
@@ -197,15 +197,51 @@ class Ingress:
             reason = last or f"Redis did not answer within {REDIS_AWAY_S:g} s"
             raise Retryable(f"{reason}; nothing was taken, send it again") from last
 
-    async def _room_for(self, company: Company) -> None:
+    async def _admitted(self, company: Company, key: Key, message_key: str) -> bool:
+        """Whether the message was charged to the company's minute. Raises Refused where it is fresh
+        and there is no room for it: what stands in the journal is a duplicate, whatever the load.
+        """
+        refused = await self._no_room(company)
+        charged = False
+        if refused is None and company.messages_per_minute_max is not None:
+            charged, refused = await self._charge(company, company.messages_per_minute_max)
+        if refused is not None and not await self._journal.seen(key, [message_key]):
+            raise refused
+        return charged
+
+    async def _no_room(self, company: Company) -> Refused | None:
         load = await self._loads.of(company.company_id)
-        if load >= company.waiting_max:
-            raise Refused(
-                429,
-                f"company {company.company_id} has {load} unanswered messages, "
-                "WAITING_PER_COMPANY_MAX (or waiting_max, in its table) allows no more",
-                retry_after_s=30,
-            )
+        if load < company.waiting_max:
+            return None
+        return Refused(
+            429,
+            f"company {company.company_id} has {load} unanswered messages, "
+            "WAITING_PER_COMPANY_MAX (or waiting_max, in its table) allows no more",
+            retry_after_s=30,
+        )
+
+    async def _charge(self, company: Company, per_minute: int) -> tuple[bool, Refused | None]:
+        now_ms = self._clock.now_ms()
+        taken, level = await self._spending.take(
+            company.company_id, "messages", 1, per_minute, now_ms
+        )
+        if taken:
+            return True, None
+        wait_ms = (room_at_ms(level, 1, per_minute, now_ms) or now_ms) - now_ms
+        return False, Refused(
+            429,
+            f"company {company.company_id} sends more than {per_minute} messages a minute, "
+            "MESSAGES_PER_MINUTE_MAX (or messages_per_minute_max, in its table) allows no more",
+            retry_after_s=max(1, math.ceil(wait_ms / 1_000)),
+        )
+
+    async def _give_back(self, company: Company) -> None:
+        """What was charged and is no fresh message; a limit is not worth a failed request."""
+        if (per_minute := company.messages_per_minute_max) is not None:
+            with suppress(Retryable):
+                await self._spending.charge(
+                    company.company_id, "messages", -1, per_minute, self._clock.now_ms()
+                )
 
     def _answer(self, key: Key, appended: Appended, newest: Open, pace: Pace) -> Accepted:
         oldest = msgspec.structs.replace(newest, at_ms=min(appended.oldest_ms, newest.at_ms))

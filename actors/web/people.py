@@ -156,28 +156,28 @@ def routes(parts: Parts, ingress: Ingress, access: Access) -> APIRouter:
     @api.post("/typing", status_code=202, response_model=Taken, openapi_extra=takes(TypingIn))
     async def typing(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """The customer began to type, or stopped: an open window waits for them."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = parts.directory.company(company_id)
             return await people.typing(company, key_of(company, conversation_id), request)
 
     @api.post("/replies", status_code=202, response_model=Taken, openapi_extra=takes(ReplyIn))
     async def reply(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """A person of the company answers: the bot falls silent in this conversation."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = parts.directory.company(company_id)
             return await people.reply(company, key_of(company, conversation_id), request)
 
     @api.post("/pause", status_code=202, response_model=Taken, openapi_extra=takes(PauseIn))
     async def pause(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """Makes the bot silent, for a time or until it is resumed."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = parts.directory.company(company_id)
             return await people.pause(company, key_of(company, conversation_id), request)
 
     @api.post("/resume", status_code=202, response_model=Taken)
     async def resume(company_id: str, conversation_id: str, request: Request) -> JSONResponse:
         """Gives the word back to the bot, after a pause or a person's answer."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = parts.directory.company(company_id)
             return await people.resume(company, key_of(company, conversation_id), request)
 

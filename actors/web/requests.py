@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 
 from actors.companies.company import Company
 from actors.journal.keys import CONVERSATION_ID, Key
-from actors.settings import one_sentence
+from actors.tables import one_sentence
 from actors.web.refusals import Refused
 
 M = TypeVar("M", bound=BaseModel)

@@ -24,6 +24,7 @@ from actors.web import (
     health,
     people,
     refusals,
+    status,
     webhooks,
 )
 from actors.web.access import Access
@@ -60,6 +61,7 @@ def build(settings: Settings) -> FastAPI:
     app.include_router(dead_letters.routes(parts, router, ingress, access))
     app.include_router(companies.routes(parts, access))
     app.include_router(catch_up.routes(parts, router, access))
+    app.include_router(status.routes(parts, router, access))
     app.include_router(
         analytics.routes(parts.directory.company, parts.tallies, parts.clock, access)
     )

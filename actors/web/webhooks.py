@@ -82,7 +82,7 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
     )
     async def chatwoot(company_id: str, request: Request) -> JSONResponse:
         """Takes one event of a company's Chatwoot."""
-        with ingress.counted():
+        with ingress.counted(company_id):
             company = directory.company(company_id)
             if company.chatwoot is None:
                 raise Refused(

@@ -28,7 +28,8 @@ from actors.conversation.events import Event, MessageReceived, ReplyCommitted, R
 from actors.conversation.lead import Leads
 from actors.conversation.state import State, apply
 from actors.errors import Retryable
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from actors.web import analytics, refusals
 from actors.web.access import Access
 from tests.fakes import START_MS, VirtualClock

@@ -34,7 +34,8 @@ from actors.journal.stream import Journal
 from actors.maintenance.catch_up import CatchUp, CaughtUp, as_text
 from actors.maintenance.progress import ProgressStore
 from actors.maintenance.search import Found
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from actors.web import catch_up as catch_up_api
 from actors.web import refusals
 from actors.web.access import Access

@@ -18,7 +18,8 @@ from actors.companies.company import Company
 from actors.companies.directory import Directory
 from actors.companies.store import TABLES_KEY
 from actors.errors import Misconfigured
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from actors.web import companies, refusals
 from actors.web.access import Access
 from actors.wiring import Parts

@@ -286,6 +286,14 @@ async def test_the_end_of_a_journal_is_read_in_order(journal: AnyJournal) -> Non
     assert [e.seq for e in await journal.read_last(KEY, 2, before=4)] == [2, 3]
 
 
+async def test_the_loads_are_the_unanswered_messages_of_each_company(journal: AnyJournal) -> None:
+    for name in ("a", "b"):
+        await append(journal, name)
+    await append(journal, "a", key=Key("other", "1"))
+    assert await journal.loads(range(SLOTS)) == {"acme": 2, "other": 1}
+    assert await journal.loads(range(0)) == {}
+
+
 # Dead letters.
 
 

@@ -15,7 +15,8 @@ from actors.companies.directory import Directory
 from actors.companies.sealing import MARK, SECRETS, Seal
 from actors.companies.warm import WARM, WARM_AT_ONCE_MAX, WARM_ATTEMPTS_MAX, warm_all
 from actors.errors import Misconfigured, Permanent, Retryable
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from tests.fakes import LoadedDice, VirtualClock, settle
 
 TWO = """

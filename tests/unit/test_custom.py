@@ -15,7 +15,8 @@ from actors.llm.custom import CustomResponder, check_callables, load, responder_
 from actors.llm.prompt import Prompt
 from actors.llm.responder import Answer
 from actors.llm.tools import HAND_OVER
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from tests.fakes import settle
 
 PROMPT = Prompt("Be brief.", (), "Is it there?", 1, "single", conversation="acme:321")

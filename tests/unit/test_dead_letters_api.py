@@ -27,7 +27,7 @@ from actors.web import dead_letters, refusals
 from actors.web.access import Access
 from actors.web.ingress import Ingress
 from actors.wiring import Parts
-from tests.fakes import START_MS, MemoryJournal, VirtualClock
+from tests.fakes import START_MS, MemoryJournal, MemorySpending, VirtualClock
 from tests.unit.test_people_api import Companies, Mail
 
 KEY = Key("desk", "77")
@@ -61,6 +61,7 @@ class Desk:
                 journal=self.journal,
                 dead_letters=self.journal,
                 redis=SimpleNamespace(register_script=lambda _: None),
+                spending=MemorySpending(),
                 clock=clock,
                 directory=Companies(),
                 settings=SimpleNamespace(requests_per_replica_max=10),

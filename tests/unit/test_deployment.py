@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from actors.layers import Layer
-from actors.settings import (
+from actors.settings import Settings
+from actors.tables import (
     ChatwootSettings,
     CompanySettings,
-    Settings,
     ToolSettings,
     TwilioSettings,
     WhatsAppSettings,

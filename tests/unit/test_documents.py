@@ -20,10 +20,10 @@ from actors.llm.custom import responder_of, tools_of
 from actors.llm.prompt import Prompt
 from actors.llm.tools import Asked, Toolbox
 from actors.llm.voice import VARIABLES, check_template
-from actors.settings import (
+from actors.settings import Settings
+from actors.tables import (
     ChatwootSettings,
     CompanySettings,
-    Settings,
     ToolSettings,
     TwilioSettings,
     WhatsAppSettings,

@@ -26,7 +26,8 @@ from actors.conversation.lead import (
 )
 from actors.conversation.ports import Lead, Tally
 from actors.conversation.state import State
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from tests.fakes import START_MS, VirtualClock
 
 ACME = replace(

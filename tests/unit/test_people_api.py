@@ -29,13 +29,14 @@ from actors.conversation.events import (
 )
 from actors.journal.entries import Entry, Replay
 from actors.journal.keys import Key
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 from actors.web import people, refusals, webhooks
 from actors.web.access import Access
 from actors.web.ingress import Ingress
 from actors.web.views import event_view, memory_view, state_of, unanswered_view
 from actors.wiring import Parts
-from tests.fakes import START_MS, MemoryJournal, VirtualClock, settle
+from tests.fakes import START_MS, MemoryJournal, MemorySpending, VirtualClock, settle
 
 PREFIX = "/api/companies/{company_id}/conversations/{conversation_id}"
 KEY = Key("desk", "77")
@@ -76,10 +77,6 @@ class CountedJournal(MemoryJournal):
     async def counters(self, key: Key) -> tuple[int, int] | None:
         entries = await self.read(key, 0)
         return (entries[-1].seq, 0) if entries else None
-
-    async def loads(self, slots: range) -> dict[str, int]:
-        del slots
-        return {}
 
 
 def as_json(value: Any) -> Any:
@@ -129,6 +126,7 @@ class Desk:
                 directory=Companies(),
                 settings=settings,
                 redis=SimpleNamespace(register_script=lambda _: self.script),
+                spending=MemorySpending(),
             ),
         )
         self.ingress = Ingress(parts, cast(Any, self.mail))

@@ -12,13 +12,8 @@ from actors.errors import Misconfigured
 from actors.fields import SCHEMA_CHARS_MAX, key_bytes, opening_hours
 from actors.layers import Layer, leaves, merged, patched, source_of
 from actors.placement.names import release_of
-from actors.settings import (
-    Behaviour,
-    CompanySettings,
-    Settings,
-    company_settings,
-    read_settings,
-)
+from actors.settings import Settings, read_settings
+from actors.tables import Behaviour, CompanySettings, company_settings
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from actors.conversation.events import ReplyResumed
 from actors.conversation.manners import Manners
 from actors.conversation.memory import Memory, Taken
 from actors.conversation.pace import Pace
+from actors.conversation.place import Place
 from actors.conversation.state import Open, Reply, State, Turn, apply
 from actors.conversation.turns import (
     POISON_STARTS,
@@ -411,3 +412,49 @@ def test_sending_ends_after_five_retries() -> None:
     assert after_send_failure(last, "503", 0, None, 1_000) == PutAside(
         (1,), "the channel did not take the reply, 6 attempts", "503", 6
     )
+
+
+def in_line(seconds: float, state: State, place: Place, work: Work = None) -> Decision:
+    pace = msgspec.structs.replace(PACE, early_lead_ms=4_000)
+    return decide(state, work, Conduct(pace, place=place), round(seconds * 1_000), "acme:321")
+
+
+FULL = Place("2 turns of the company run here, as many as it may", 25_000, early=False)
+
+
+def test_a_turn_whose_company_has_no_place_waits_in_line() -> None:
+    state = State(open=messages(0))
+    assert in_line(10, state, FULL) == Wait("in line", FULL.reason, 25_000)
+    started = in_line(25, state, Place(waited_ms=15_000))
+    assert isinstance(started, Start)
+    assert started.reason == "the customer was quiet for 10 s; the turn waited in line for 15.0 s"
+    soon = in_line(25, state, Place(waited_ms=99))
+    assert isinstance(soon, Start) and soon.reason == "the customer was quiet for 10 s"
+
+
+def test_the_line_begins_where_the_window_ends() -> None:
+    decision = in_line(9, State(open=messages(0)), FULL)
+    assert isinstance(decision, Wait)
+    assert (decision.phase, decision.until_ms, decision.wake_ms) == ("window", 10_000, None)
+    again = in_line(21, State(open=messages(0, 20)), FULL)
+    assert isinstance(again, Wait) and again.phase == "window", "what comes meanwhile joins it"
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"), [(Place(), Start), (Place(early=False), Wait), (FULL, Wait)]
+)
+def test_an_early_draft_needs_room(place: Place, kind: type) -> None:
+    assert isinstance(in_line(7, State(open=messages(0)), place), kind)
+
+
+def test_what_is_begun_or_failed_or_promised_stands_in_no_line() -> None:
+    state = State(open=messages(0), turn=running(1))
+    assert in_line(12, state, FULL, Drafting((1,))) == Wait(
+        "drafting", "the model is answering", None
+    )
+    assert isinstance(in_line(12, state, FULL, drafted(1)), Commit)
+    failed = DraftFailed((1,), "503", retryable=True, asked_s=None, jitter=0)
+    assert isinstance(in_line(12, state, FULL, failed), RetryTurn)
+    assert isinstance(in_line(12, State(reply=REPLY), FULL, Promised("r1")), Send)
+    silent = State(open=messages(0), memory=Memory(taken=Taken(1, "Eva answered")))
+    assert isinstance(in_line(12, silent, FULL), Leave)

@@ -29,7 +29,8 @@ from actors.conversation.shape import SAID
 from actors.conversation.state import Reply, settled_by
 from actors.conversation.window import ODDS, STRETCH
 from actors.journal.entries import Entry
-from actors.settings import Behaviour, CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import Behaviour, CompanySettings
 from actors.web.views import event_view
 from tests.schedules import Schedule, schedule
 
@@ -150,13 +151,16 @@ class Walk(Rehearsal):
 
     def _step(self) -> int | None:
         self._take_answer()
-        decision = turns.decide(self.state, self.work, self.conduct, self.now_ms, "x:1")
+        decision = self._decided()
         match decision:
             case turns.Send() | turns.PassOn() | turns.Wait(phase="sending"):
                 self._go("sending")
             case turns.Wait(phase="window"):
                 self._go("ready" if isinstance(self.work, turns.Drafted) else "window")
-            case turns.Start() if self.node == "retrying":
+            case turns.Wait(phase="in line"):
+                self._go("window")
+                self._go("in_line")
+            case turns.Start() if self.node in ("retrying", "in_line"):
                 self._go("window")
         if isinstance(decision, turns.Wait):
             self.reasons.add(decision.reason)
@@ -173,7 +177,7 @@ def walked(plan: Schedule) -> Walk:
     def post(_: Reply) -> Post:
         return next(posts, Post())
 
-    walk = Walk(plan.conduct, ask, post)
+    walk = Walk(plan.conduct, ask, post, line=plan.line)
     walk.went, walk.phases, walk.reasons = set(), set(), set()
     for happening in plan.happenings:
         walk.happens(happening)

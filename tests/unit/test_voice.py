@@ -22,7 +22,8 @@ from actors.llm.voice import (
     readable_hours,
     readable_time,
 )
-from actors.settings import CompanySettings, Settings
+from actors.settings import Settings
+from actors.tables import CompanySettings
 
 SHOP = {"mon": ((540, 780), (900, 1080)), "sat": ((0, 1440),)}
 """Monday 9 to 13 and 15 to 18, Saturday around the clock."""

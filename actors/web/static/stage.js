@@ -7,6 +7,7 @@ export const STAGES = {
   window: { name: "window", gloss: "the thought may not be finished" },
   early: { name: "drafting early", gloss: "the model writes while the window is open" },
   ready: { name: "draft ready", gloss: "it waits for the customer to finish" },
+  "in line": { name: "in line", gloss: "its company is busy" },
   drafting: { name: "drafting", gloss: "the model is writing" },
   sending: { name: "sending", gloss: "the answer is on its way" },
   retrying: { name: "retrying", gloss: "something failed, it goes on" },
@@ -85,6 +86,7 @@ export function presence(live, stage, leftMs) {
     case "window": return "listening…";
     case "early": return "listening, drafting already…";
     case "ready": return "listening, a draft is ready";
+    case "in line": return "writing soon, others come first";
     case "drafting": return "writing…";
     case "sending": return "sending…";
     case "retrying": return `had trouble, tries again${soon}`;
