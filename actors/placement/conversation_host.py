@@ -14,12 +14,9 @@ from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
 from actors.journal.keys import Key
 from actors.placement.names import DEDICATED
+from actors.placement.route import Mail
 from actors.settings import Settings
 from actors.telemetry import logger
-
-Mail = tuple[str, int, bytes | None]
-"""Conversation, sequence number, event; without the event the actor reads it from the journal."""
-
 
 _log = logger("host")
 
