@@ -131,7 +131,7 @@ async def test_a_living_hosts_conversation_is_left_to_it_and_a_dead_ones_is_take
     await world.clock.advance(15)
     assert (first.busy, second.busy) == (1, 0)
     living[0].cancel()
-    world.journal.alive.discard("a/0")
+    del world.journal.alive_until_ms["a/0"]
     await first.drain()
     await world.clock.advance(hosts.SWEEP_S + 10)
     assert [reply.text for reply in world.channel.posted] == ["re: one"]
