@@ -118,7 +118,7 @@ class Courier:
         try:
             await self._channel(persona, reply.channel).hand_over(note)
         except Retryable as error:
-            return NotTaken(str(error), error.after_s, doubtful=False)
+            return NotTaken(str(error), error.after_s, error.doubtful)
         except Permanent as error:
             return Refused(str(error))
         return None

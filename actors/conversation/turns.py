@@ -303,9 +303,11 @@ def _after_failure(turn: Turn, failed: DraftFailed, now_ms: int) -> Decision:
 
 def _deliver(reply: Reply, work: Work, silent: Silence | None, now_ms: int) -> Decision:
     all_sent = reply.sent >= len(reply.parts)
-    read_back = not all_sent and (reply.doubtful or work != Promised(reply.reply_id))
+    in_doubt = reply.doubtful or work != Promised(reply.reply_id)
+    read_back = in_doubt and not all_sent
     not_before_ms = reply.retry_at_ms
-    if read_back:
+    if in_doubt:
+        # Also before a hand-over: its note may be on its way.
         not_before_ms = max(not_before_ms, reply.tried_at_ms + READ_BACK_GRACE_MS)
     if silent is not None and not read_back:
         return Withhold(reply, silent.reason)

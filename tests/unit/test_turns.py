@@ -277,6 +277,16 @@ def test_a_reply_in_parts_is_sent_part_by_part_and_handed_over_at_the_end() -> N
     assert at(20, taken) == Withhold(all_sent, "Eva answered"), "somebody was faster"
 
 
+def test_a_hand_over_whose_note_may_be_on_its_way_waits_for_the_grace() -> None:
+    grace_s = READ_BACK_GRACE_MS / 1_000
+    reply = msgspec.structs.replace(REPLY, parts=("a",), sent=1, hand_over="wants a person")
+    assert isinstance(at(20, State(reply=reply)), Wait), "another process may have begun it"
+    assert at(20 + grace_s, State(reply=reply)) == PassOn(reply)
+    doubtful = msgspec.structs.replace(reply, doubtful=True, failures=1)
+    assert isinstance(at(20, State(reply=doubtful), Promised("r1")), Wait)
+    assert at(20 + grace_s, State(reply=doubtful), Promised("r1")) == PassOn(doubtful)
+
+
 def test_after_being_superseded_the_window_is_the_new_messages() -> None:
     state = State(open=messages(0, 11), turn=running(1, starts=0, superseded=1))
     decision = at(11, state)
