@@ -221,6 +221,9 @@ def _with_draft(
 ) -> Decision:
     oldest = state.open[: pace.largest_batch]
     closing = closes(oldest, state.memory, pace, now_ms)
+    if not set(draft.covers) <= {entry.seq for entry in state.open}:
+        # Another holder of the pen gave them their outcome: whoever records this learns of it.
+        return Supersede(turn.turn_id, by=state.open[-1].seq)
     if set(draft.covers) != set(batch.seqs):
         newest = state.open[-1].seq
         if _too_early(state, turn, draft, pace, now_ms):

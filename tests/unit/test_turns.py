@@ -234,6 +234,13 @@ def test_after_two_early_drafts_the_window_is_waited_for() -> None:
     assert isinstance(at(18, state, pace=EARLY), Start)
 
 
+@pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
+def test_a_draft_about_what_another_holder_has_answered_is_never_promised(work: Work) -> None:
+    # A host that was stopped reads what its replacement wrote, before it is told that it was one.
+    theirs = State(open=messages(0, 5)[1:], turn=running(2, superseded=3))
+    assert at(6, theirs, work) == Supersede(TURN, by=2)
+
+
 # People first.
 
 TAKEN = State(open=messages(0), memory=Memory(taken=Taken(1_000, "Eva answered")))
