@@ -6,11 +6,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import Event, Unknown, decode
 from actors.conversation.pace import Pace
 from actors.conversation.replay import Figures, Line, Replayed, replay
 from actors.conversation.replay import model_ms as usual_ms
-from actors.conversation.turns import Conduct
 from actors.errors import Misconfigured
 from actors.journal.keys import Key
 from actors.journal.stream import EVENTS_KEPT_MAX

@@ -9,11 +9,11 @@ import msgspec
 
 from actors.channels.message import Message
 from actors.conversation.batching import Batch
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import MessageReceived, ReplyCommitted, ReplySent
 from actors.conversation.lead import OBSERVATIONS_MAX, lead_ms
 from actors.conversation.pace import Pace
 from actors.conversation.rehearsal import Call, Rehearsal
-from actors.conversation.turns import Conduct
 from actors.llm.prompt import tokens
 from bench.public import Customer, model_ms
 

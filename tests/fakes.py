@@ -38,6 +38,7 @@ from actors.journal.entries import (
     Write,
 )
 from actors.journal.keys import Key
+from actors.journal.stream import ALIVE_MS
 from actors.llm.prompt import Content, Prompt
 from actors.llm.responder import Answer
 
@@ -122,8 +123,10 @@ class LoadedDice:
 class MemoryJournal:
     """The journal's semantics in memory; tests/contract holds it to Redis's."""
 
-    def __init__(self, waiting_max: int = 100) -> None:
+    def __init__(self, waiting_max: int = 100, now_ms: Callable[[], int] = lambda: 0) -> None:
+        """`now_ms`: Redis's own clock, by which hosts cease to live; at rest unless it is given."""
         self._waiting_max = waiting_max
+        self._now_ms = now_ms
         self._entries: dict[Key, list[Entry]] = defaultdict(list)
         self._turns: dict[tuple[Key, int], int] = {}
         self._seen: dict[Key, dict[str, int]] = defaultdict(dict)
@@ -132,7 +135,7 @@ class MemoryJournal:
         self._seq: dict[Key, int] = defaultdict(int)
         self._epoch: dict[Key, int] = defaultdict(int)
         self._holders: dict[Key, str] = {}
-        self.alive: set[str] = set()
+        self.alive_until_ms: dict[str, int] = {}
         self._dead: dict[Key, dict[int, int]] = defaultdict(dict)
         self._writes: dict[Key, tuple[int, int, int]] = {}
         self._memories: dict[Key, tuple[bytes, int]] = {}
@@ -160,13 +163,6 @@ class MemoryJournal:
         self._seen[key][message_id] = seq
         waiting[seq] = at_ms
         return Appended(True, seq, len(waiting), first, oldest_ms, self._load(key))
-
-    async def loads(self, slots: Iterable[int]) -> dict[str, int]:
-        wanted, loads = set(slots), dict[str, int]()
-        for key, waiting in self._waiting.items():
-            if waiting and key.slot in wanted:
-                loads[key.company_id] = loads.get(key.company_id, 0) + len(waiting)
-        return loads
 
     def _load(self, key: Key) -> int:
         return sum(
@@ -256,14 +252,15 @@ class MemoryJournal:
         )
 
     async def stay_alive(self, holder: str) -> None:
-        self.alive.add(holder)
+        self.alive_until_ms[holder] = self._now_ms() + ALIVE_MS
 
     async def leave(self, holder: str) -> None:
-        self.alive.discard(holder)
+        self.alive_until_ms.pop(holder, None)
 
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
-        others = self.alive - {holder}
-        return [key for key in keys if self._holders.get(key) not in others]
+        now_ms = self._now_ms()
+        alive = {name for name, until_ms in self.alive_until_ms.items() if now_ms < until_ms}
+        return [key for key in keys if self._holders.get(key) not in alive - {holder}]
 
     async def seen(self, key: Key, message_ids: Sequence[str]) -> set[str]:
         return set(message_ids) & set(self._seen[key])
@@ -288,6 +285,14 @@ class MemoryJournal:
             if waiting and key.slot in wanted and next(iter(waiting.values())) <= before_ms
         ]
         return sorted(found, key=lambda entry: entry.oldest_ms)
+
+    async def loads(self, slots: Iterable[int]) -> dict[str, int]:
+        wanted = set(slots)
+        loads: dict[str, int] = {}
+        for key, waiting in self._waiting.items():
+            if waiting and key.slot in wanted:
+                loads[key.company_id] = loads.get(key.company_id, 0) + len(waiting)
+        return loads
 
     def forget(self) -> None:
         """Loses everything, as a failover to an empty replica does."""

@@ -15,6 +15,7 @@ import msgspec
 
 from actors.channels.message import FromPerson, Message, Standing
 from actors.conversation.batching import Batch, next_batch
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import (
     CustomerTyping,
     Event,
@@ -41,7 +42,6 @@ from actors.conversation.pace import Pace
 from actors.conversation.place import Crowd, Place, place_of
 from actors.conversation.rehearsal import Call, Post, Rehearsal
 from actors.conversation.state import Reply, State, apply, settled_by
-from actors.conversation.turns import Conduct
 
 HORIZON_MS = 60 * 60_000
 """After the last thing that happens; every retry and every wait ends within it."""

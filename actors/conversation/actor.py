@@ -10,7 +10,7 @@ import contextlib
 import msgspec
 
 from actors.channels.message import Cue
-from actors.conversation import records, turns
+from actors.conversation import decisions, records, turns
 from actors.conversation.courier import (
     Courier,
     Late,
@@ -97,10 +97,10 @@ class ConversationActor:
         self._look = False
         self._stopping = False
         self._woken = asyncio.Event()
-        self._work: turns.Work = None
+        self._work: decisions.Work = None
         self._draft: Draft | None = None
         self._typing = TypingSwitch(ports.clock)
-        self._doing: turns.Decision = turns.Rest()
+        self._doing: decisions.Decision = decisions.Rest()
         self.touched_ms = ports.clock.now_ms()
 
     # What the outside may do at any time.
@@ -132,7 +132,7 @@ class ConversationActor:
         """What it is doing now."""
         state, now_ms = self._pen.state, self._now()
         phase, reason, until_ms = self._phase(state, now_ms)
-        window = self._doing.window if isinstance(self._doing, turns.Wait) else None
+        window = self._doing.window if isinstance(self._doing, decisions.Wait) else None
         return Glance(
             phase=phase,
             reason=reason,
@@ -150,11 +150,11 @@ class ConversationActor:
 
     def _phase(self, state: State, now_ms: int) -> tuple[str, str, int | None]:
         match self._doing:
-            case turns.Wait(phase=phase, reason=reason, until_ms=until_ms):
+            case decisions.Wait(phase=phase, reason=reason, until_ms=until_ms):
                 return phase, reason, until_ms
-            case turns.Start(reason=reason):
+            case decisions.Start(reason=reason):
                 return "drafting", reason, None
-            case turns.Send() | turns.Commit() | turns.PassOn():
+            case decisions.Send() | decisions.Commit() | decisions.PassOn():
                 return "sending", "the reply is promised and on its way", None
         silent = silence(state.memory, self._persona.manners, now_ms)
         if silent is not None:
@@ -171,12 +171,12 @@ class ConversationActor:
         try:
             if not self._pen.epoch:
                 await self._pen.take()
-            while not isinstance(decision := await self._next(), turns.Rest) or self._has_news:
+            while not isinstance(decision := await self._next(), decisions.Rest) or self._has_news:
                 if self._stopping and not turns.worth_finishing(decision, self._work):
                     break
                 self._doing = decision
                 await self._perform(decision)
-            self._doing = turns.Rest()
+            self._doing = decisions.Rest()
         finally:
             self._drop_draft()
             self._persona.line.leave(self._key)
@@ -194,19 +194,19 @@ class ConversationActor:
         if turn is not None and turn.starts:
             await self._record(TurnInterrupted(at_ms=self._now(), turn=turn.turn_id, reason=reason))
 
-    async def _next(self) -> turns.Decision:
+    async def _next(self) -> decisions.Decision:
         self._woken.clear()
         await self._take_mail()
         if self._draft is not None and self._draft.is_done:
             draft, self._draft = self._draft, None
             self._work = draft.result()
-            has_answer = isinstance(self._work, turns.Drafted)
+            has_answer = isinstance(self._work, decisions.Drafted)
             self._persona.line.end(self._key, draft.cost_tokens if has_answer else 0)
         self._refresh_persona()
         pace = msgspec.structs.replace(
             self._persona.pace, early_lead_ms=self._persona.lead.lead_ms()
         )
-        conduct = turns.Conduct(pace, self._persona.manners, self._place())
+        conduct = decisions.Conduct(pace, self._persona.manners, self._place())
         decision = turns.decide(self._pen.state, self._work, conduct, self._now(), str(self._key))
         self._stand(decision)
         return decision
@@ -214,17 +214,17 @@ class ConversationActor:
     def _place(self) -> Place:
         """What the company's line says to a turn of ours, where none is under way."""
         state = self._pen.state
-        if not state.open or isinstance(self._work, turns.Drafting | turns.Drafted):
+        if not state.open or isinstance(self._work, decisions.Drafting | decisions.Drafted):
             return Place()
         return self._persona.line.place(self._key, state.open[0].at_ms)
 
-    def _stand(self, decision: turns.Decision) -> None:
+    def _stand(self, decision: decisions.Decision) -> None:
         """Takes the place that was decided on, before anybody else can."""
         line = self._persona.line
         match decision:
-            case turns.Wait(phase="in line"):
+            case decisions.Wait(phase="in line"):
                 line.wait(self._key, self._pen.state.open[0].at_ms, self._woken)
-            case turns.Start():
+            case decisions.Start():
                 line.begin(self._key)
             case _:
                 line.leave(self._key)
@@ -234,26 +234,26 @@ class ConversationActor:
         with contextlib.suppress(Permanent):
             self._persona = self._ports.personas.persona(self._key.company_id)
 
-    async def _perform(self, decision: turns.Decision) -> None:
+    async def _perform(self, decision: decisions.Decision) -> None:
         match decision:
-            case turns.Wait(phase=phase, until_ms=until_ms, wake_ms=wake_ms):
+            case decisions.Wait(phase=phase, until_ms=until_ms, wake_ms=wake_ms):
                 if phase in ("window", "in line"):
                     self._show_typing()
                 await self._ports.clock.wait(self._woken, wake_ms or until_ms)
-            case turns.Start():
+            case decisions.Start():
                 await self._start(decision)
-            case turns.Commit():
+            case decisions.Commit():
                 await self._commit(decision)
-            case turns.Send():
+            case decisions.Send():
                 await self._send(decision)
-            case turns.PassOn():
+            case decisions.PassOn():
                 await self._pass_on(decision)
-            case turns.Resume():
-                self._work = turns.Promised(decision.reply.reply_id)
+            case decisions.Resume():
+                self._work = decisions.Promised(decision.reply.reply_id)
                 await self._record(records.of(decision, self._now()))
-            case turns.Hold():
+            case decisions.Hold():
                 await self._record(records.of(decision, self._now()))
-            case turns.Rest():
+            case decisions.Rest():
                 if not self.has_mail:
                     await self._pen.remember()
             case _:
@@ -282,17 +282,17 @@ class ConversationActor:
 
     # The turn.
 
-    async def _start(self, start: turns.Start) -> None:
+    async def _start(self, start: decisions.Start) -> None:
         self._show_typing()
         await self._record(records.of(start, self._now()))
         # Messages that came in while it was recorded are seen in the next round, which supersedes.
-        self._work = turns.Drafting(start.batch.seqs, start.as_of)
+        self._work = decisions.Drafting(start.batch.seqs, start.as_of)
         self._draft = Draft(self._key, start, self._pen, self._persona, self._ports)
         self._draft.begin(self._woken)
 
-    async def _commit(self, commit: turns.Commit) -> None:
+    async def _commit(self, commit: decisions.Commit) -> None:
         named = reply_id(self._key, commit.draft.covers)
-        self._work = turns.Promised(named)
+        self._work = decisions.Promised(named)
         await self._record(
             records.committed(self._pen.state, commit, named, self._persona.part_chars, self._now())
         )
@@ -300,7 +300,7 @@ class ConversationActor:
     async def _give_up(self, decision: records.Recordable) -> None:
         """Throws the draft in hand away, if there is one, and says why."""
         wasted = self._drop_draft()
-        if isinstance(decision, turns.PutAside):
+        if isinstance(decision, decisions.PutAside):
             _log.error(
                 "conversation %s: messages %s are set aside: %s: %s",
                 self._key,
@@ -314,7 +314,7 @@ class ConversationActor:
     def _drop_draft(self) -> int:
         """Returns what the draft in hand has cost, in tokens as far as is known."""
         cost_tokens = 0
-        if isinstance(self._work, turns.Drafted):
+        if isinstance(self._work, decisions.Drafted):
             cost_tokens = self._work.tokens_in + self._work.tokens_out
         if self._draft is not None:
             cost_tokens = self._draft.cost_tokens
@@ -326,12 +326,12 @@ class ConversationActor:
 
     # The reply.
 
-    async def _send(self, send: turns.Send) -> None:
+    async def _send(self, send: decisions.Send) -> None:
         match await self._courier.bring(send, self._persona):
             case Stands(channel_message_id=channel_id, found=found):
                 event = records.sent(send.reply, channel_id, self._now(), found=found)
                 whole = isinstance(event, ReplySent)
-                self._work = None if whole else turns.Promised(send.reply.reply_id)
+                self._work = None if whole else decisions.Promised(send.reply.reply_id)
                 await self._record(event)
                 self._rest_typing()
             case NotTaken() as failed:
@@ -339,15 +339,15 @@ class ConversationActor:
             case Refused(error=error):
                 await self._put_aside(send.reply, "the channel refused the reply for good", error)
             case Silenced(reason=reason):
-                await self._give_up(turns.Withhold(send.reply, reason))
+                await self._give_up(decisions.Withhold(send.reply, reason))
             case Late(reason=reason):
-                await self._record(records.of(turns.Hold(send.reply, reason), self._now()))
+                await self._record(records.of(decisions.Hold(send.reply, reason), self._now()))
             case Unknowable(reason=reason):
                 choice = self._persona.in_doubt
                 _log.warning("conversation %s: in doubt, %s: %s", self._key, choice, reason)
                 await self._record(records.doubted(send.reply, choice, reason, self._now()))
 
-    async def _pass_on(self, decision: turns.PassOn) -> None:
+    async def _pass_on(self, decision: decisions.PassOn) -> None:
         reply = decision.reply
         match await self._courier.hand_over(reply, self._persona):
             case None:
@@ -358,15 +358,15 @@ class ConversationActor:
                 await self._put_aside(reply, "the channel refused the hand-over", error)
 
     async def _put_aside(self, reply: Reply, reason: str, error: str) -> None:
-        await self._give_up(turns.PutAside(reply.answers, reason, error, reply.failures + 1))
+        await self._give_up(decisions.PutAside(reply.answers, reason, error, reply.failures + 1))
 
     async def _send_failed(self, reply: Reply, failed: NotTaken) -> None:
         jitter = self._ports.dice.between(0, 1)
         after = turns.after_send_failure(reply, failed.error, jitter, failed.after_s, self._now())
-        if isinstance(after, turns.PutAside):
+        if isinstance(after, decisions.PutAside):
             await self._give_up(after)
             return
-        self._work = turns.Promised(reply.reply_id)
+        self._work = decisions.Promised(reply.reply_id)
         await self._record(
             records.send_failed(reply, failed.error, after, self._now(), doubtful=failed.doubtful)
         )

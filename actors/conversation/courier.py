@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from actors.channels.message import Outgoing, Seen, Standing, Unreadable
-from actors.conversation import turns
+from actors.conversation import decisions
 from actors.conversation.events import Event, PersonReplied, StandingSeen
 from actors.conversation.manners import silence
 from actors.conversation.pen import Pen
@@ -100,7 +100,7 @@ class Courier:
         self._listen = listen
         self._record = record
 
-    async def bring(self, send: turns.Send, persona: Persona) -> Outcome:
+    async def bring(self, send: decisions.Send, persona: Persona) -> Outcome:
         """Brings the next part. Raises errors.Fenced when another holds the pen."""
         reply = send.reply
         outgoing = self._outgoing(reply, reply.sent, reply.parts[reply.sent])
@@ -136,7 +136,7 @@ class Courier:
         try:
             await self._channel(persona, reply.channel).hand_over(note)
         except Retryable as error:
-            return NotTaken(str(error), error.after_s, doubtful=False)
+            return NotTaken(str(error), error.after_s, error.doubtful)
         except Permanent as error:
             return Refused(str(error))
         return None

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from actors.conversation import turns
+from actors.conversation import decisions
 from actors.conversation.batching import Batch, joined_text
 from actors.conversation.events import Read
 from actors.conversation.history import said_before
@@ -37,7 +37,7 @@ class Draft:
     """One draft in the making. `cost_tokens`: what it has cost so far, as far as is known."""
 
     def __init__(
-        self, key: Key, start: turns.Start, pen: Pen, persona: Persona, ports: Ports
+        self, key: Key, start: decisions.Start, pen: Pen, persona: Persona, ports: Ports
     ) -> None:
         self._key = key
         self._start = start
@@ -47,7 +47,7 @@ class Draft:
         self._before_seq = pen.state.seq + 1
         self._open_seqs = {entry.seq for entry in pen.state.open} | set(start.batch.seqs)
         self.cost_tokens = 0
-        self._task: asyncio.Task[turns.Work] | None = None
+        self._task: asyncio.Task[decisions.Work] | None = None
 
     def begin(self, woken: asyncio.Event) -> None:
         """Asks in the background; `woken` is set at the end."""
@@ -58,7 +58,7 @@ class Draft:
     def is_done(self) -> bool:
         return self._task is not None and self._task.done()
 
-    def result(self) -> turns.Work:
+    def result(self) -> decisions.Work:
         """What came of it. A bug of the responder is raised here."""
         assert self._task is not None
         return self._task.result()
@@ -67,7 +67,7 @@ class Draft:
         if self._task is not None:
             self._task.cancel()
 
-    async def _ask(self) -> turns.Work:
+    async def _ask(self) -> decisions.Work:
         batch = self._start.batch
         began_ms = self._ports.clock.now_ms()
         try:
@@ -82,8 +82,8 @@ class Draft:
         self._persona.lead.took(self._ports.clock.now_ms() - began_ms)
         return self._drafted(answer, read)
 
-    def _failed(self, error: Retryable | Permanent) -> turns.DraftFailed:
-        return turns.DraftFailed(
+    def _failed(self, error: Retryable | Permanent) -> decisions.DraftFailed:
+        return decisions.DraftFailed(
             covers=self._start.batch.seqs,
             error=str(error),
             retryable=isinstance(error, Retryable),
@@ -91,11 +91,13 @@ class Draft:
             jitter=self._ports.dice.between(0, 1),
         )
 
-    def _drafted(self, answer: Answer, read: tuple[Read, ...]) -> turns.Drafted | turns.DraftFailed:
+    def _drafted(
+        self, answer: Answer, read: tuple[Read, ...]
+    ) -> decisions.Drafted | decisions.DraftFailed:
         if not answer.text.strip() and not answer.hand_over:
             return self._failed(Retryable("the responder answered with an empty text"))
         self.cost_tokens = answer.tokens_in + answer.tokens_out or self.cost_tokens
-        return turns.Drafted(
+        return decisions.Drafted(
             covers=self._start.batch.seqs,
             text=answer.text,
             model=answer.model,

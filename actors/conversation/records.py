@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from actors.channels.message import Message, provider_order
-from actors.conversation import turns
+from actors.conversation import decisions
 from actors.conversation.events import (
     Event,
     HandedOver,
@@ -26,15 +26,15 @@ from actors.conversation.parts import split
 from actors.conversation.state import Reply, State
 
 Recordable = (
-    turns.Start
-    | turns.Supersede
-    | turns.Leave
-    | turns.RetryTurn
-    | turns.Resume
-    | turns.Hold
-    | turns.PassOn
-    | turns.Withhold
-    | turns.PutAside
+    decisions.Start
+    | decisions.Supersede
+    | decisions.Leave
+    | decisions.RetryTurn
+    | decisions.Resume
+    | decisions.Hold
+    | decisions.PassOn
+    | decisions.Withhold
+    | decisions.PutAside
 )
 """Decisions whose event says nothing more than they do."""
 
@@ -42,32 +42,32 @@ Recordable = (
 def of(decision: Recordable, now_ms: int, *, tokens_wasted: int = 0) -> Event:
     """The event of a decision. `tokens_wasted`: the cost of the draft that is thrown away by it."""
     match decision:
-        case turns.Start():
+        case decisions.Start():
             return _started(decision, now_ms)
-        case turns.Supersede(turn_id=turn, by=by, early=early):
+        case decisions.Supersede(turn_id=turn, by=by, early=early):
             return TurnSuperseded(
                 at_ms=now_ms, turn=turn, by=by, early=early, tokens_wasted=tokens_wasted
             )
-        case turns.Leave(seqs=seqs, reason=reason, turn_id=turn):
+        case decisions.Leave(seqs=seqs, reason=reason, turn_id=turn):
             return LeftUnanswered(
                 at_ms=now_ms, seqs=seqs, reason=reason, turn=turn, tokens_wasted=tokens_wasted
             )
-        case turns.RetryTurn(turn_id=turn, attempt=attempt, error=error, retry_at_ms=then_ms):
+        case decisions.RetryTurn(turn_id=turn, attempt=attempt, error=error, retry_at_ms=then_ms):
             return TurnFailed(
                 at_ms=now_ms, turn=turn, attempt=attempt, error=error, retry_at_ms=then_ms
             )
-        case turns.Resume(reply=reply):
+        case decisions.Resume(reply=reply):
             return ReplyResumed(at_ms=now_ms, reply_id=reply.reply_id, attempt=reply.resumed + 1)
-        case turns.Hold(reply=reply, reason=reason):
+        case decisions.Hold(reply=reply, reason=reason):
             return ReplyHeld(at_ms=now_ms, reply_id=reply.reply_id, reason=reason)
-        case turns.PassOn(reply=reply):
+        case decisions.PassOn(reply=reply):
             return HandedOver(
                 at_ms=now_ms,
                 reply_id=reply.reply_id,
                 answers=reply.answers,
                 reason=reply.hand_over,
             )
-        case turns.Withhold(reply=reply, reason=reason):
+        case decisions.Withhold(reply=reply, reason=reason):
             return ReplyWithheld(
                 at_ms=now_ms,
                 reply_id=reply.reply_id,
@@ -75,11 +75,11 @@ def of(decision: Recordable, now_ms: int, *, tokens_wasted: int = 0) -> Event:
                 reason=reason,
                 parts_sent=reply.sent,
             )
-        case turns.PutAside(seqs=seqs, reason=reason, error=error, attempts=attempts):
+        case decisions.PutAside(seqs=seqs, reason=reason, error=error, attempts=attempts):
             return SetAside(at_ms=now_ms, seqs=seqs, reason=reason, error=error, attempts=attempts)
 
 
-def _started(start: turns.Start, now_ms: int) -> TurnStarted:
+def _started(start: decisions.Start, now_ms: int) -> TurnStarted:
     return TurnStarted(
         at_ms=now_ms,
         turn=start.turn_id,
@@ -101,7 +101,7 @@ def _in_order(messages: Sequence[Message]) -> list[str]:
 
 
 def committed(
-    state: State, commit: turns.Commit, named: str, part_chars: int, now_ms: int
+    state: State, commit: decisions.Commit, named: str, part_chars: int, now_ms: int
 ) -> ReplyCommitted:
     """The event of a promise, under the id `named`, in parts of at most `part_chars` characters."""
     draft = commit.draft

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors.conversation import records, turns
+from actors.conversation import decisions, records, turns
 from actors.conversation.batching import Batch
 from actors.conversation.events import Event, FromOutside, ReplySent
 from actors.conversation.place import Place
@@ -71,7 +71,7 @@ class Rehearsal:
 
     def __init__(
         self,
-        conduct: turns.Conduct,
+        conduct: decisions.Conduct,
         model: Model,
         channel: Channel = always_sent,
         *,
@@ -81,7 +81,7 @@ class Rehearsal:
         self.conduct = conduct
         self.now_ms = start_ms
         self.state = State()
-        self.work: turns.Work = None
+        self.work: decisions.Work = None
         self.log: list[Event] = []
         self.posted: list[tuple[int, str, int]] = []
         self._model = model
@@ -114,20 +114,25 @@ class Rehearsal:
         self._take_answer()
         decision = self._decided()
         match decision:
-            case turns.Rest():
+            case decisions.Rest():
                 return None
-            case turns.Wait(until_ms=until_ms, wake_ms=wake_ms):
+            case decisions.Wait(until_ms=until_ms, wake_ms=wake_ms):
                 due = [ms for ms in (wake_ms or until_ms, self._call and self._call[0]) if ms]
                 return min(due, default=None)
-            case turns.Start() | turns.Supersede() | turns.Leave() | turns.RetryTurn():
+            case (
+                decisions.Start()
+                | decisions.Supersede()
+                | decisions.Leave()
+                | decisions.RetryTurn()
+            ):
                 self._perform(decision)
-            case turns.Commit():
+            case decisions.Commit():
                 self._commit(decision)
             case _:
                 self._deliver(decision)
         return self.now_ms
 
-    def _decided(self) -> turns.Decision:
+    def _decided(self) -> decisions.Decision:
         conduct = msgspec.structs.replace(self.conduct, place=self._line(self.now_ms))
         return turns.decide(self.state, self.work, conduct, self.now_ms, "x:1")
 
@@ -135,12 +140,12 @@ class Rehearsal:
         if self._call is None or self._call[0] > self.now_ms:
             return
         call, self._call = self._call[1], None
-        assert isinstance(self.work, turns.Drafting)
+        assert isinstance(self.work, decisions.Drafting)
         covers, as_of = self.work.covers, self.work.as_of
         if call.error:
-            self.work = turns.DraftFailed(covers, call.error, call.retryable, None, 0.0)
+            self.work = decisions.DraftFailed(covers, call.error, call.retryable, None, 0.0)
         else:
-            self.work = turns.Drafted(
+            self.work = decisions.Drafted(
                 covers, call.text, "", call.tokens_in, call.tokens_out, call.hand_over, as_of=as_of
             )
 
@@ -148,45 +153,46 @@ class Rehearsal:
         self.work = self._call = None
 
     def _perform(
-        self, decision: turns.Start | turns.Supersede | turns.Leave | turns.RetryTurn
+        self,
+        decision: decisions.Start | decisions.Supersede | decisions.Leave | decisions.RetryTurn,
     ) -> None:
         wasted = self._cost()
         self._drop()
         self._record(records.of(decision, self.now_ms, tokens_wasted=wasted))
-        if isinstance(decision, turns.Start):
+        if isinstance(decision, decisions.Start):
             call = self._model(decision.batch)
-            self.work = turns.Drafting(decision.batch.seqs, decision.as_of)
+            self.work = decisions.Drafting(decision.batch.seqs, decision.as_of)
             self._call = (self.now_ms + call.took_ms, call)
 
     def _cost(self) -> int:
         """What the draft in hand has cost; one that is under way, its question."""
-        if isinstance(self.work, turns.Drafted):
+        if isinstance(self.work, decisions.Drafted):
             return self.work.tokens_in + self.work.tokens_out
         return self._call[1].tokens_in if self._call else 0
 
-    def _commit(self, commit: turns.Commit) -> None:
+    def _commit(self, commit: decisions.Commit) -> None:
         named = f"r{self.state.seq + 1}"
         self._record(records.committed(self.state, commit, named, PART_CHARS, self.now_ms))
         assert self.state.reply is not None
-        self.work = turns.Promised(self.state.reply.reply_id)
+        self.work = decisions.Promised(self.state.reply.reply_id)
 
-    def _deliver(self, decision: turns.Decision) -> None:
+    def _deliver(self, decision: decisions.Decision) -> None:
         match decision:
-            case turns.Send(reply=reply, read_back=read_back, withhold=withhold, hold=hold):
+            case decisions.Send(reply=reply, read_back=read_back, withhold=withhold, hold=hold):
                 stands = read_back and any(
                     (name, part) == (reply.reply_id, reply.sent) for _, name, part in self.posted
                 )
                 if not stands and withhold:
-                    self._deliver(turns.Withhold(reply, withhold))
+                    self._deliver(decisions.Withhold(reply, withhold))
                 elif stands:
                     self._sent(reply)
                 elif hold:
-                    self._deliver(turns.Hold(reply, hold))
+                    self._deliver(decisions.Hold(reply, hold))
                 else:
                     self._post(reply)
-            case turns.Hold():
+            case decisions.Hold():
                 self._record(records.of(decision, self.now_ms))
-            case turns.PassOn() | turns.Withhold() | turns.PutAside():
+            case decisions.PassOn() | decisions.Withhold() | decisions.PutAside():
                 self._drop()
                 self._record(records.of(decision, self.now_ms))
 
@@ -199,17 +205,17 @@ class Rehearsal:
             return
         if post.final:
             reason = "the channel refused the reply"
-            self._deliver(turns.PutAside(reply.answers, reason, post.error))
+            self._deliver(decisions.PutAside(reply.answers, reason, post.error))
             return
         after = turns.after_send_failure(reply, post.error, 0.0, None, self.now_ms)
-        if isinstance(after, turns.PutAside):
+        if isinstance(after, decisions.PutAside):
             self._deliver(after)
             return
-        self.work = turns.Promised(reply.reply_id)
+        self.work = decisions.Promised(reply.reply_id)
         doubtful = post.doubtful or post.stored
         self._record(records.send_failed(reply, post.error, after, self.now_ms, doubtful=doubtful))
 
     def _sent(self, reply: Reply) -> None:
         event = records.sent(reply, f"c{len(self.posted)}", self.now_ms)
         self._record(event)
-        self.work = None if isinstance(event, ReplySent) else turns.Promised(reply.reply_id)
+        self.work = None if isinstance(event, ReplySent) else decisions.Promised(reply.reply_id)

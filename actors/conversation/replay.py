@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.conversation.batching import Batch
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import (
     Event,
     FromOutside,
@@ -27,7 +28,6 @@ from actors.conversation.events import (
     TurnSuperseded,
 )
 from actors.conversation.rehearsal import Call, Rehearsal
-from actors.conversation.turns import Conduct
 
 MODEL_MS = 4_000
 """How long the model is taken to need where the journal holds no answer of it."""

@@ -8,17 +8,35 @@ And above it: while a person of the company has the word, nothing is begun, prom
 
 from collections.abc import Sequence
 
-import msgspec
-
 from actors.backoff import retry_delay_s
 from actors.conversation.batching import Batch, looked_at, next_batch
-from actors.conversation.events import Read
-from actors.conversation.manners import Manners, Silence, silence
+from actors.conversation.decisions import (
+    Commit,
+    Conduct,
+    Decision,
+    Drafted,
+    DraftFailed,
+    Drafting,
+    Hold,
+    Leave,
+    PassOn,
+    Promised,
+    PutAside,
+    Rest,
+    Resume,
+    RetryTurn,
+    Send,
+    Start,
+    Supersede,
+    Wait,
+    Withhold,
+    Work,
+)
+from actors.conversation.manners import Silence, silence
 from actors.conversation.pace import Pace
 from actors.conversation.place import Place
 from actors.conversation.state import Open, Reply, State, Turn
-from actors.conversation.window import Closing, Window, closes
-from actors.llm.prompt import ToolRun
+from actors.conversation.window import Closing, closes
 
 POISON_STARTS = 3
 """A turn whose process died this often is set aside, so that the conversation goes on."""
@@ -34,188 +52,6 @@ READ_BACK_GRACE_MS = 9_000
 
 IN_LINE_TOLD_MS = 100
 """A turn that stood in line for less is not said to have waited there."""
-
-
-# The work in hand: what the shell holds in memory beside the journal.
-
-
-class Drafting(msgspec.Struct, frozen=True):
-    """The model is being asked about these messages, as they were after event `as_of`."""
-
-    covers: tuple[int, ...]
-    as_of: int = 0
-
-
-class Drafted(msgspec.Struct, frozen=True):
-    """The model has answered about these messages; nothing is promised yet."""
-
-    covers: tuple[int, ...]
-    text: str
-    model: str
-    tokens_in: int
-    tokens_out: int
-    hand_over: str = ""
-    tools: tuple[ToolRun, ...] = ()
-    read: tuple[Read, ...] = ()
-    as_of: int = 0
-
-
-class DraftFailed(msgspec.Struct, frozen=True):
-    """The model gave no answer. `jitter` in [0, 1] is drawn by the shell."""
-
-    covers: tuple[int, ...]
-    error: str
-    retryable: bool
-    asked_s: float | None
-    jitter: float
-
-
-class Promised(msgspec.Struct, frozen=True):
-    """This process promised the reply itself and knows of every attempt to send it."""
-
-    reply_id: str
-
-
-Work = Drafting | Drafted | DraftFailed | Promised | None
-
-
-# The decisions.
-
-
-class Rest(msgspec.Struct, frozen=True):
-    """Nobody is waiting for us."""
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Nothing to do until then, or until something happens (`until_ms` None).
-
-    `wake_ms`: to be decided anew already then; `until_ms` is what a person is told. `window`: the
-    one that is open, if one is.
-    """
-
-    phase: str
-    reason: str
-    until_ms: int | None
-    wake_ms: int | None = None
-    window: Window | None = None
-
-
-class Start(msgspec.Struct, frozen=True):
-    """Record the start of the turn, then ask the model. `early`: the window is still open; `as_of`:
-    the last event that the batch knows of."""
-
-    turn_id: str
-    batch: Batch
-    attempt: int
-    reason: str
-    closing: Closing
-    as_of: int
-    early: bool = False
-
-
-class Supersede(msgspec.Struct, frozen=True):
-    """Cancel the draft: what event `by` says is not in it. `early`: its window had not closed."""
-
-    turn_id: str
-    by: int
-    early: bool = False
-
-
-class Leave(msgspec.Struct, frozen=True):
-    """Leave these messages to people, for this reason; cancel the draft of `turn_id` if it runs."""
-
-    seqs: tuple[int, ...]
-    reason: str
-    turn_id: str = ""
-
-
-class Commit(msgspec.Struct, frozen=True):
-    """Promise the draft."""
-
-    turn_id: str
-    draft: Drafted
-    reason: str
-
-
-class RetryTurn(msgspec.Struct, frozen=True):
-    """Record the failure; ask the model again then."""
-
-    turn_id: str
-    attempt: int
-    error: str
-    retry_at_ms: int
-
-
-class Resume(msgspec.Struct, frozen=True):
-    """Record that this process takes over a reply that another one had promised."""
-
-    reply: Reply
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Bring the next part of the reply to its channel; look there first if it may already stand
-    there. If it does not: `withhold`, it is not to be sent for this reason; `hold`, it is to go to
-    a person instead."""
-
-    reply: Reply
-    read_back: bool
-    withhold: str = ""
-    hold: str = ""
-
-
-class Hold(msgspec.Struct, frozen=True):
-    """Let the promised reply go to a person instead of to the customer."""
-
-    reply: Reply
-    reason: str
-
-
-class PassOn(msgspec.Struct, frozen=True):
-    """Hand the conversation to a person: all texts of the reply stand in the channel."""
-
-    reply: Reply
-
-
-class Withhold(msgspec.Struct, frozen=True):
-    """Give up the promised reply, or its rest: a person has the word."""
-
-    reply: Reply
-    reason: str
-
-
-class PutAside(msgspec.Struct, frozen=True):
-    """Give these messages up, with the reason."""
-
-    seqs: tuple[int, ...]
-    reason: str
-    error: str = ""
-    attempts: int = 0
-
-
-Decision = (
-    Rest
-    | Wait
-    | Start
-    | Supersede
-    | Leave
-    | Commit
-    | RetryTurn
-    | Resume
-    | Send
-    | Hold
-    | PassOn
-    | Withhold
-    | PutAside
-)
-
-
-class Conduct(msgspec.Struct, frozen=True):
-    """How a company wants its conversations held: when to speak, and when to be silent; and what
-    the shell knows of its line."""
-
-    pace: Pace
-    manners: Manners = Manners()
-    place: Place = Place()
 
 
 def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix: str) -> Decision:
@@ -255,6 +91,9 @@ def _with_draft(
 ) -> Decision:
     oldest = looked_at(state.open, pace)
     closing = closes(oldest, state.memory, pace, now_ms)
+    if not set(draft.covers) <= {entry.seq for entry in state.open}:
+        # Another holder of the pen gave them their outcome: whoever records this learns of it.
+        return Supersede(turn.turn_id, by=state.open[-1].seq)
     is_open = turn.early and not closing.closed
     if set(draft.covers) != set(batch.seqs):
         newest = state.open[-1].seq
@@ -373,10 +212,11 @@ def _deliver(reply: Reply, work: Work, silent: Silence | None, pace: Pace, now_m
             return PutAside(reply.answers, reason, attempts=reply.failures)
         return Resume(reply)
     all_sent = reply.sent >= len(reply.parts)
-    read_back = not all_sent and reply.doubtful
+    read_back = reply.doubtful and not all_sent
     old = None if all_sent or reply.sent else _too_old(reply.last_ms, pace, now_ms)
     not_before_ms = reply.retry_at_ms
-    if read_back:
+    if reply.doubtful:
+        # Also before a hand-over: its note may be on its way.
         not_before_ms = max(not_before_ms, reply.tried_at_ms + READ_BACK_GRACE_MS)
     if silent is not None and not read_back:
         return Withhold(reply, silent.reason)

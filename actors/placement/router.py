@@ -12,7 +12,7 @@ from actors import wiring
 from actors.errors import Retryable
 from actors.journal.keys import Key
 from actors.placement.hosts import ANSWER_S, create, is_current, named, retire_one
-from actors.placement.mail import Bag, Mail
+from actors.placement.mail import Mail
 from actors.placement.names import (
     DEDICATED,
     NAMESPACE,
@@ -21,14 +21,8 @@ from actors.placement.names import (
     release_of,
     slots_of,
 )
+from actors.placement.route import Route
 from actors.telemetry import logger
-
-DELIVERIES_PER_CALL = 500
-CALLS_UNDER_WAY = 2
-"""Calls of one router to one actor at once; while they run, deliveries gather for the next."""
-
-DELIVERY_PAUSES_S = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0)
-"""A delivery to an actor that is away is repeated after these pauses, then left to the sweep."""
 
 PASSIVATE_MS = 60_000
 """A dedicated actor at rest so long is ended."""
@@ -36,73 +30,40 @@ PASSIVATE_MS = 60_000
 _log = logger("placement")
 
 
-class _Route:
-    """The way to one actor: a buffer, and calls that empty it."""
-
-    def __init__(self, router: "Router", name: str) -> None:
-        self._router = router
-        self._name = name
-        self._waiting = Bag()
-        self._calls: set[asyncio.Task[None]] = set()
-        self._actor: ActorHandle[Any] | None = None
-
-    def put(self, delivery: Mail) -> None:
-        if self._waiting.put(delivery):
-            self._call()
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._calls and not self._waiting
-
-    def _call(self) -> None:
-        if self._waiting and len(self._calls) < CALLS_UNDER_WAY:
-            call = asyncio.create_task(self._empty())
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
-
-    async def _empty(self) -> None:
-        while self._waiting:
-            page = self._waiting.take(DELIVERIES_PER_CALL)
-            for pause_s in (*DELIVERY_PAUSES_S, None):
-                try:
-                    actor = await self.actor()
-                    await actor.deliver.remote(page)
-                    break
-                except (RayError, ValueError, Retryable) as error:
-                    self.forget(error)
-                    if pause_s is None:
-                        _log.warning(
-                            "%s is away, %d deliveries left to the sweep: %s",
-                            self._name,
-                            len(page),
-                            type(error).__name__,
-                        )
-                        break
-                    await self._router.clock.sleep(pause_s)
-
-    async def actor(self) -> ActorHandle[Any]:
-        if self._actor is None:
-            self._actor = await asyncio.to_thread(self._router.find, self._name)
-        return self._actor
-
-    def forget(self, error: Exception) -> None:
-        """A handle to an actor that died for good never works again: look it up anew."""
-        if isinstance(error, RayActorError | ValueError):
-            self._actor = None
-
-
 class Router:
     """Brings events to the actors that own their conversations. Losing one is harmless."""
 
     def __init__(self, parts: wiring.Parts) -> None:
-        self.clock = parts.clock
+        self._clock = parts.clock
         self._settings = parts.settings
         self._release = release_of(parts.settings)
-        self._routes: dict[str, _Route] = {}
+        self._known_max = 2 * (parts.settings.hosts + parts.settings.dedicated_max)
+        self._routes: dict[str, Route] = {}
+        self._actors: dict[str, ActorHandle[Any]] = {}
 
     def deliver(self, key: Key, seq: int, raw: bytes | None) -> None:
         """Sends an event on its way (or, without one, a reason to look); returns at once."""
         self._route(actor_name(key, self._settings)).put((str(key), seq, raw))
+
+    async def _hand_in(self, name: str, page: list[Mail]) -> None:
+        try:
+            actor = await self._actor(name)
+            await actor.deliver.remote(page)
+        except (RayError, ValueError) as error:
+            self._forget(name, error)
+            raise Retryable(f"{name} is away: {type(error).__name__}") from error
+
+    async def _actor(self, name: str) -> ActorHandle[Any]:
+        if name not in self._actors:
+            if len(self._actors) >= self._known_max:
+                self._actors.clear()  # they are found again
+            self._actors[name] = await asyncio.to_thread(self.find, name)
+        return self._actors[name]
+
+    def _forget(self, name: str, error: Exception) -> None:
+        """A handle to an actor that died for good never works again: look it up anew."""
+        if isinstance(error, RayActorError | ValueError):
+            self._actors.pop(name, None)
 
     def find(self, name: str) -> ActorHandle[Any]:
         """The actor of this name, made if there is none. Blocks.
@@ -131,14 +92,14 @@ class Router:
                 # Looking must not bring an actor to life.
                 actor = await asyncio.to_thread(ray.get_actor, name, NAMESPACE)
             else:
-                actor = await self._route(name).actor()
+                actor = await self._actor(name)
             async with asyncio.timeout(ANSWER_S):
                 glance: dict[str, Any] = await actor.glance.remote(str(key))
                 return glance
         except ValueError:
             return {"host": name, "pid": None, "phase": "asleep"}
         except (RayError, TimeoutError, Retryable) as error:
-            self._route(name).forget(error)
+            self._forget(name, error)
             return {"host": name, "pid": None, "phase": "unreachable"}
 
     async def look(self, keys: Iterable[Key]) -> int:
@@ -150,11 +111,11 @@ class Router:
         woken = 0
         for name, keys_of in by_name.items():
             try:
-                actor = await self._route(name).actor()
+                actor = await self._actor(name)
                 async with asyncio.timeout(ANSWER_S):
                     woken += await actor.look.remote(keys_of)
             except (RayError, TimeoutError, ValueError, Retryable) as error:
-                self._route(name).forget(error)
+                self._forget(name, error)
                 _log.warning("%s cannot be reached: %s", name, error or type(error).__name__)
         return woken
 
@@ -170,11 +131,11 @@ class Router:
     async def _describe(self, name: str) -> dict[str, Any]:
         try:
             async with asyncio.timeout(ANSWER_S):
-                actor = await self._route(name).actor()
+                actor = await self._actor(name)
                 described: dict[str, Any] = await actor.describe.remote()
                 return described
         except (RayError, TimeoutError, ValueError, Retryable) as error:
-            self._route(name).forget(error)
+            self._forget(name, error)
             return {"name": name, "error": type(error).__name__}
 
     async def turns(self) -> tuple[dict[str, tuple[int, int]], list[str]]:
@@ -192,11 +153,11 @@ class Router:
     async def _turns(self, name: str) -> dict[str, tuple[int, int]] | None:
         try:
             async with asyncio.timeout(ANSWER_S):
-                actor = await self._route(name).actor()
+                actor = await self._actor(name)
                 turns: dict[str, tuple[int, int]] = await actor.turns.remote()
                 return turns
         except (RayError, TimeoutError, ValueError, Retryable) as error:
-            self._route(name).forget(error)
+            self._forget(name, error)
             return None
 
     async def passivate(self) -> int:
@@ -212,11 +173,12 @@ class Router:
         for name in resting:
             ended += await asyncio.to_thread(retire_one, [name])
             self._routes.pop(name, None)
+            self._actors.pop(name, None)
         return ended
 
-    def _route(self, name: str) -> _Route:
+    def _route(self, name: str) -> Route:
         if name not in self._routes:
-            if len(self._routes) >= 2 * (self._settings.hosts + self._settings.dedicated_max):
+            if len(self._routes) >= self._known_max:
                 self._routes = {n: r for n, r in self._routes.items() if not r.is_idle}
-            self._routes[name] = _Route(self, name)
+            self._routes[name] = Route(name, self._hand_in, self._clock)
         return self._routes[name]

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -25,7 +25,6 @@ from actors.journal.entries import Appended, Full, Noted, Only
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import Journal
 from actors.personas import pace_of
-from actors.placement import Router
 from actors.web.places import Places
 from actors.web.refusals import Refused
 from actors.web.typing_gate import TypingGate
@@ -79,10 +78,16 @@ class _Loads:
         self._loads[company_id] = self._loads.get(company_id, 0) + 1
 
 
+class Deliveries(Protocol):
+    """The part of placement.Router that the ingress uses."""
+
+    def deliver(self, key: Key, seq: int, raw: bytes | None) -> None: ...
+
+
 class Ingress:
     """The way in of one replica."""
 
-    def __init__(self, parts: Parts, router: Router) -> None:
+    def __init__(self, parts: Parts, router: Deliveries) -> None:
         self._journal = parts.journal
         self._clock = parts.clock
         self._router = router

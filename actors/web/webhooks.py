@@ -101,7 +101,7 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
                 )
                 if why is not None:
                     raise Refused(401, why)
-            answer = await _take_in(
+            answer = await take_in(
                 ingress, company, read(body, company.chatwoot.account_id, clock.now_ms())
             )
             return JSONResponse(answer.model_dump(), 200 if isinstance(answer, Ignored) else 202)
@@ -109,9 +109,10 @@ def routes(directory: Directory, ingress: Ingress, clock: Clock) -> APIRouter:
     return router
 
 
-async def _take_in(
+async def take_in(
     ingress: Ingress, company: Company, reading: Reading
 ) -> Accepted | Kept | Ignored:
+    """Does what a webhook asks for. Raises Refused and Retryable, see Ingress.accept."""
     match reading:
         case Incoming(conversation_id=conversation_id, message=message, inbox_id=inbox_id):
             accepted = await ingress.accept(

@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 
 from actors.channels.message import Message
 from actors.companies.directory import Directory
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import MessageReceived, encode
 from actors.conversation.pace import Pace
 from actors.conversation.rehearsal import Call, Rehearsal
 from actors.conversation.state import settled_by
-from actors.conversation.turns import Conduct
 from actors.journal.entries import Write
 from actors.journal.keys import Key
 from actors.journal.stream import Journal

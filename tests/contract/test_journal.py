@@ -286,12 +286,37 @@ async def test_the_end_of_a_journal_is_read_in_order(journal: AnyJournal) -> Non
     assert [e.seq for e in await journal.read_last(KEY, 2, before=4)] == [2, 3]
 
 
-async def test_the_loads_are_the_unanswered_messages_of_each_company(journal: AnyJournal) -> None:
-    for name in ("a", "b"):
+async def test_loads_count_what_is_unanswered_of_each_company(journal: AnyJournal) -> None:
+    for name in "ab":
         await append(journal, name)
+    await append(journal, "a", key=Key("acme", "322"))
     await append(journal, "a", key=Key("other", "1"))
-    assert await journal.loads(range(SLOTS)) == {"acme": 2, "other": 1}
-    assert await journal.loads(range(0)) == {}
+    assert await journal.loads(range(SLOTS)) == {"acme": 3, "other": 1}
+    assert await journal.loads([Key("other", "1").slot]) == {"other": 1}
+    taken = await journal.activate(KEY, "me")
+    await record(journal, taken.epoch, 1, settled=(1, 2))
+    assert await journal.loads(range(SLOTS)) == {"acme": 1, "other": 1}
+
+
+async def test_what_another_living_host_holds_is_no_orphan(journal: AnyJournal) -> None:
+    other, nobodys = Key("acme", "322"), Key("acme", "323")
+    for key, holder in ((KEY, "blue"), (other, "green")):
+        await append(journal, "a", key=key)
+        await journal.activate(key, holder)
+    await append(journal, "a", key=nobodys)
+    keys = [KEY, other, nobodys]
+    assert await journal.orphans(keys, "blue") == keys, "green has not said that it lives"
+    await journal.stay_alive("green")
+    assert await journal.orphans(keys, "blue") == [KEY, nobodys]
+    assert await journal.orphans(keys, "green") == keys, "its own are for it to take up"
+
+
+async def test_counters_are_those_of_the_last_event_and_pen(journal: AnyJournal) -> None:
+    assert await journal.counters(KEY) is None
+    await append(journal, "a")
+    assert await journal.counters(KEY) == (1, 0)
+    await journal.activate(KEY, "me")
+    assert await journal.counters(KEY) == (1, 1)
 
 
 # Dead letters.

@@ -1,4 +1,4 @@
-"""What only the Redis journal does: bounds, loads, deletion, errors, one slot for each script."""
+"""What only the Redis journal does: bounds, deletion, errors, one slot for each script."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from actors import wiring
 from actors.errors import Fenced, Retryable
 from actors.journal import stream
 from actors.journal.entries import Appended, Write
-from actors.journal.keys import SLOTS, Key, redis_keys
+from actors.journal.keys import Key, redis_keys
 from actors.journal.stream import Journal
 from actors.maintenance.lease import Lease
 from actors.settings import Settings
@@ -41,18 +41,6 @@ async def append(journal: Journal, name: str, key: Key = KEY, at_ms: int = NOW) 
 async def answer(journal: Journal, seq: int, key: Key = KEY) -> None:
     taken = await journal.activate(key, "me")
     await journal.record(key, Write(taken.epoch, 1, (b"sent",), settled=(seq,), memory_seq=seq))
-
-
-async def test_loads_count_a_companys_unanswered_messages(journal: Journal) -> None:
-    for name in ("a", "b"):
-        await append(journal, name)
-    await append(journal, "a", Key("acme", "322"))
-    await append(journal, "a", Key("other", "1"))
-    assert await journal.loads(range(SLOTS)) == {"acme": 3, "other": 1}
-    await answer(journal, 1)
-    assert await journal.loads(range(SLOTS)) == {"acme": 2, "other": 1}
-    await answer(journal, 1, Key("other", "1"))
-    assert await journal.loads(range(SLOTS)) == {"acme": 2}
 
 
 async def test_a_journal_and_its_memory_of_ids_are_bounded(
@@ -105,14 +93,6 @@ async def test_the_scripts_survive_a_redis_that_forgot_them(journal: Journal, re
     await append(journal, "a")
     await redis.script_flush()
     assert (await append(journal, "b")).seq == 2
-
-
-async def test_counters_are_those_of_the_last_event_and_pen(journal: Journal) -> None:
-    for name in "ab":
-        await append(journal, name)
-    await answer(journal, 1)
-    assert await journal.counters(KEY) == (3, 1)
-    assert await journal.counters(Key("acme", "unknown")) is None
 
 
 async def test_a_journal_of_a_release_without_a_memory_is_read_from_the_oldest_unanswered(

@@ -166,7 +166,7 @@ async def test_a_living_hosts_conversation_is_left_to_it_and_a_dead_ones_is_take
     assert (first.busy, second.busy) == (1, 0)
     living[0].cancel()
     await drained(world, first)
-    assert "a/0" not in world.journal.alive, "its successor need not wait until it is held for dead"
+    assert "a/0" not in world.journal.alive_until_ms, "its successor need not wait"
     await world.clock.advance(hosts.SWEEP_S + 20)
     assert [reply.text for reply in world.channel.posted] == ["re: one"]
     living[1].cancel()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from actors.analytics.counters import BATCHES, BEGAN, FIELDS, INTERVALS, WAITS_FIRST, WAITS_LAST
 from actors.analytics.figures import figures, totalled
 from actors.channels.message import Attachment, FromPerson, Message, Standing
+from actors.conversation.decisions import PutAside
 from actors.conversation.events import (
     CustomerTyping,
     Discarded,
@@ -47,7 +48,7 @@ from actors.conversation.measures import increments, tokens_saved
 from actors.conversation.memory import Memory, Pause, Taken, remember
 from actors.conversation.pace import Pace
 from actors.conversation.state import Open, State, apply
-from actors.conversation.turns import PutAside, after_send_failure
+from actors.conversation.turns import after_send_failure
 from actors.conversation.window import TYPING_LASTS_MS, closes
 from actors.llm.prompt import ToolRun, tokens
 

@@ -1,11 +1,11 @@
 """A recorded journal under another pace."""
 
 from actors.channels.message import Message
+from actors.conversation.decisions import Conduct
 from actors.conversation.events import Event, MessageReceived
 from actors.conversation.pace import Pace
 from actors.conversation.rehearsal import Call, Rehearsal
 from actors.conversation.replay import MODEL_MS, figures, model_ms, replay
-from actors.conversation.turns import Conduct
 from tests.schedules import START_MS, play, schedule
 
 

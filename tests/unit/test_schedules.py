@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from actors.conversation import turns
+from actors.conversation import decisions, turns
 from actors.conversation.batching import next_batch
 from actors.conversation.manners import Silence
 from actors.conversation.memory import Memory
@@ -58,8 +58,8 @@ def test_a_promise_that_was_stored_and_is_not_looked_for_stands_twice(
 ) -> None:
     deliver = Rehearsal._deliver
 
-    def without_looking(self: Rehearsal, decision: turns.Decision) -> None:
-        if isinstance(decision, turns.Send):
+    def without_looking(self: Rehearsal, decision: decisions.Decision) -> None:
+        if isinstance(decision, decisions.Send):
             decision = msgspec.structs.replace(decision, read_back=False)
         deliver(self, decision)
 

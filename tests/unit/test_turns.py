@@ -6,16 +6,7 @@ import msgspec
 import pytest
 
 from actors.channels.message import Message
-from actors.conversation.events import ReplyResumed
-from actors.conversation.manners import Manners
-from actors.conversation.memory import Memory, Taken
-from actors.conversation.pace import Pace
-from actors.conversation.place import Place
-from actors.conversation.state import Open, Reply, State, Turn, apply
-from actors.conversation.turns import (
-    POISON_STARTS,
-    READ_BACK_GRACE_MS,
-    RESUMED_MAX,
+from actors.conversation.decisions import (
     Commit,
     Conduct,
     Decision,
@@ -36,6 +27,17 @@ from actors.conversation.turns import (
     Wait,
     Withhold,
     Work,
+)
+from actors.conversation.events import ReplyResumed
+from actors.conversation.manners import Manners
+from actors.conversation.memory import Memory, Taken
+from actors.conversation.pace import Pace
+from actors.conversation.place import Place
+from actors.conversation.state import Open, Reply, State, Turn, apply
+from actors.conversation.turns import (
+    POISON_STARTS,
+    READ_BACK_GRACE_MS,
+    RESUMED_MAX,
     after_send_failure,
     decide,
     worth_finishing,
@@ -240,6 +242,13 @@ def test_after_two_early_drafts_the_window_is_waited_for() -> None:
     assert isinstance(at(18, state, pace=EARLY), Start)
 
 
+@pytest.mark.parametrize("work", [Drafting((1,)), drafted(1)])
+def test_a_draft_about_what_another_holder_has_answered_is_never_promised(work: Work) -> None:
+    # A host that was stopped reads what its replacement wrote, before it is told that it was one.
+    theirs = State(open=messages(0, 5)[1:], turn=running(2, superseded=3))
+    assert at(6, theirs, work) == Supersede(TURN, by=2)
+
+
 # People first.
 
 TAKEN = State(open=messages(0), memory=Memory(taken=Taken(1_000, "Eva answered")))
@@ -284,6 +293,16 @@ def test_a_reply_in_parts_is_sent_part_by_part_and_handed_over_at_the_end() -> N
     taken = State(reply=all_sent, memory=TAKEN.memory)
     silenced = Withhold(all_sent, "Eva answered")
     assert at(20, taken, Promised("r1")) == silenced, "somebody was faster"
+
+
+def test_a_hand_over_whose_note_may_be_on_its_way_waits_for_the_grace() -> None:
+    grace_s = READ_BACK_GRACE_MS / 1_000
+    reply = msgspec.structs.replace(REPLY, parts=("a",), sent=1, hand_over="wants a person")
+    assert at(20, State(reply=reply), Promised("r1")) == PassOn(reply)
+    assert at(20, State(reply=reply)) == Resume(reply), "another process may have begun it"
+    doubtful = msgspec.structs.replace(reply, doubtful=True, failures=1)
+    assert isinstance(at(20, State(reply=doubtful), Promised("r1")), Wait)
+    assert at(20 + grace_s, State(reply=doubtful), Promised("r1")) == PassOn(doubtful)
 
 
 def test_after_being_superseded_the_window_is_the_new_messages() -> None:

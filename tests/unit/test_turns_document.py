@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from actors import cli
 from actors.channels.message import FromPerson, Standing
-from actors.conversation import events, turns
+from actors.conversation import decisions, events
 from actors.conversation.actor import Glance
 from actors.conversation.batching import Batch
 from actors.conversation.events import Event
@@ -153,16 +153,16 @@ class Walk(Rehearsal):
         self._take_answer()
         decision = self._decided()
         match decision:
-            case turns.Send() | turns.PassOn() | turns.Wait(phase="sending"):
+            case decisions.Send() | decisions.PassOn() | decisions.Wait(phase="sending"):
                 self._go("sending")
-            case turns.Wait(phase="window"):
-                self._go("ready" if isinstance(self.work, turns.Drafted) else "window")
-            case turns.Wait(phase="in line"):
+            case decisions.Wait(phase="window"):
+                self._go("ready" if isinstance(self.work, decisions.Drafted) else "window")
+            case decisions.Wait(phase="in line"):
                 self._go("window")
                 self._go("in_line")
-            case turns.Start() if self.node in ("retrying", "in_line"):
+            case decisions.Start() if self.node in ("retrying", "in_line"):
                 self._go("window")
-        if isinstance(decision, turns.Wait):
+        if isinstance(decision, decisions.Wait):
             self.reasons.add(decision.reason)
             self.phases.add((self.node, decision.phase))
         return super()._step()
