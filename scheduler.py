@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from datetime import UTC, datetime
 
 import ray
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -12,6 +13,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from actors import placement, wiring
 from actors.cli import exit_if_misconfigured
+from actors.clock import Clock
 from actors.companies.directory import follow
 from actors.errors import Retryable
 from actors.maintenance.lease import RENEW_S, Lease
@@ -22,13 +24,55 @@ from actors.telemetry import logger
 MISFIRE_GRACE_S = 3_600
 """A run that is late by no more than this still happens (APScheduler's default is 1 s)."""
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 _log = logger("scheduler")
 
 
 def _trigger(row: Row) -> IntervalTrigger | CronTrigger:
     if isinstance(row.when, Every):
-        return IntervalTrigger(seconds=row.when.seconds)
+        # Counted from 1970, as run_due does: else a run might fall into its neighbour's tick.
+        return IntervalTrigger(seconds=row.when.seconds, start_date=EPOCH)
     return CronTrigger(hour=row.when.hour, minute=row.when.minute, timezone=row.zone)
+
+
+class Turn:
+    """The rows that are done under one lease."""
+
+    def __init__(self, lease: Lease, rows: list[Row], clock: Clock, what: str) -> None:
+        self._lease = lease
+        self._rows = rows
+        self._clock = clock
+        self._what = what
+        self._held = False
+
+    def add_to(self, jobs: AsyncIOScheduler) -> None:
+        for row in self._rows:
+            jobs.add_job(
+                run_due,
+                _trigger(row),
+                args=[row, self._lease, self._clock],
+                id=row.name,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=MISFIRE_GRACE_S,
+            )
+
+    async def renew(self) -> None:
+        try:
+            holds = await self._lease.take()
+        except Retryable as error:
+            _log.warning("the lease of %s cannot be taken: %s", self._what, error)
+            holds = False
+        if holds and not self._held:
+            _log.info("this scheduler holds the lease of %s", self._what)
+            for row in self._rows:  # what was missed while nobody held it, once
+                await run_due(row, self._lease, self._clock)
+        self._held = holds
+
+    async def release(self) -> None:
+        if self._held:
+            await self._lease.release()
 
 
 async def work(parts: wiring.Parts) -> None:
@@ -36,41 +80,33 @@ async def work(parts: wiring.Parts) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    lease = Lease(parts.redis, parts.ids.new())
     rows = timetable(parts, placement.Router(parts))
-    jobs = AsyncIOScheduler()
-    for row in rows:
-        jobs.add_job(
-            run_due,
-            _trigger(row),
-            args=[row, lease, parts.clock],
-            id=row.name,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=MISFIRE_GRACE_S,
+    own, holder = placement.cluster(), parts.ids.new()
+    turns = [
+        Turn(
+            Lease(parts.redis, holder, own if each else ""),
+            [row for row in rows if row.each_cluster is each],
+            parts.clock,
+            f"cluster {own}" if each else "all clusters",
         )
+        for each in (True, False)
+    ]
+    jobs = AsyncIOScheduler()
+    for turn in turns:
+        turn.add_to(jobs)
     jobs.start()
     following = asyncio.create_task(follow(parts.directory, parts.redis, parts.clock))
-    held = False
     try:
         while not stop.is_set():
-            try:
-                holds = await lease.take()
-            except Retryable as error:
-                _log.warning("the lease cannot be taken: %s", error)
-                holds = False
-            if holds and not held:
-                _log.info("this scheduler holds the lease")
-                for row in rows:  # what was missed while nobody held it, once
-                    await run_due(row, lease, parts.clock)
-            held = holds
+            for turn in turns:
+                await turn.renew()
             until_ms = parts.clock.now_ms() + round(RENEW_S * 1_000)
             await parts.clock.wait(stop, until_ms)
     finally:
         following.cancel()
         jobs.shutdown(wait=False)
-        if held:
-            await lease.release()
+        for turn in turns:
+            await turn.release()
 
 
 def main() -> None:

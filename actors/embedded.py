@@ -242,6 +242,8 @@ def ray_environment() -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # its ports would listen on all interfaces
         "RAY_SERVE_LOG_TO_STDERR": "0",
+        # A host that stands still does not end when asked; its successor waits for so long.
+        "RAY_kill_worker_timeout_milliseconds": "1000",
         "PYTHONUNBUFFERED": "1",
     }
 

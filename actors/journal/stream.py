@@ -187,6 +187,20 @@ class Journal:
         with translating():
             await self._redis.set(alive_key(holder), 1, px=ALIVE_MS)
 
+    async def depart(self, holder: str) -> None:
+        """Says that a host lives no more: what it held may be taken up at once."""
+        with translating():
+            await self._redis.delete(alive_key(holder))
+
+    async def renewals(self, holders: list[str], now_ms: int) -> list[int | None]:
+        """When each of these hosts last said that it lives; None: not within ALIVE_MS."""
+        with translating():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for holder in holders:
+                    pipe.pttl(alive_key(holder))
+                left_ms = await pipe.execute()
+        return [now_ms - ALIVE_MS + left if left > 0 else None for left in left_ms]
+
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
         """Those of the conversations that no other living host holds."""
         with translating():

@@ -10,7 +10,7 @@ import msgspec
 from actors import placement
 from actors.clock import Clock
 from actors.errors import Retryable
-from actors.maintenance.chores import CleanUp, Sweep
+from actors.maintenance.chores import CleanUp, Sweep, Watch
 from actors.maintenance.lease import Lease
 from actors.maintenance.tune import Tune
 from actors.telemetry import logger
@@ -18,6 +18,9 @@ from actors.wiring import Parts
 
 ZONE = "America/Bogota"
 """Where a company names no time zone of its own (R3)."""
+
+WATCH_S = 5
+"""Hosts that stand still are looked for so often; see maintenance.stalls."""
 
 _log = logger("maintenance")
 
@@ -57,22 +60,28 @@ class Daily(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the timetable."""
+    """One line of the timetable.
+
+    `each_cluster`: done in every cluster for itself, not once for all that share a Redis.
+    """
 
     name: str
     when: Every | Daily
     zone: str
     run_once: Callable[[], Awaitable[object]]
+    each_cluster: bool = False
 
 
 def timetable(parts: Parts, router: placement.Router) -> list[Row]:
     """All rows."""
     hosts = partial(placement.ensure_hosts, parts.settings)
     sweep = Sweep(parts.journal, router, parts.clock, hosts)
+    watch = Watch(parts.journal, placement, parts.clock)
     clean_up = CleanUp(parts.journal, parts.directory, parts.clock)
     tune = Tune(parts.journal, parts.directory, parts.redis)
     return [
-        Row("sweep", Every(30), ZONE, sweep.run_once),
+        Row("watch", Every(WATCH_S), ZONE, watch.run_once, each_cluster=True),
+        Row("sweep", Every(30), ZONE, sweep.run_once, each_cluster=True),
         Row("clean-up", Daily(2), ZONE, clean_up.run_once),
         Row("tune", Daily(4), ZONE, tune.run_once),
     ]
@@ -81,7 +90,7 @@ def timetable(parts: Parts, router: placement.Router) -> list[Row]:
 async def run_due(row: Row, lease: Lease, clock: Clock) -> object | None:
     """Does the row's last due run if nobody has; missed ones before it are not made up for.
 
-    Returns what the chore returns, or None if there was nothing to do.
+    Returns what the chore returns, or None if there was nothing to do or to tell.
     """
     due_ms = row.when.last_due_ms(clock.now_ms(), row.zone)
     try:
@@ -93,5 +102,6 @@ async def run_due(row: Row, lease: Lease, clock: Clock) -> object | None:
     except Retryable as error:
         _log.warning("%s failed, the next run makes up for it: %s", row.name, error)
         return None
-    _log.info("%s: %s", row.name, done)
+    if done is not None:
+        _log.info("%s: %s", row.name, done)
     return done

@@ -1,18 +1,20 @@
 """Is the thin Ray side of a host: builds it, hands calls on."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Any
 
 import msgspec
-import ray
 
 from actors import wiring
 from actors.companies.directory import follow
 from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
+from actors.errors import Retryable
 from actors.journal.keys import Key
+from actors.placement.cluster import holder_of
 from actors.placement.names import DEDICATED
 from actors.settings import Settings
 from actors.telemetry import logger
@@ -33,9 +35,9 @@ class ConversationHost:
         self._release = release
         self._parts = parts = wiring.build(settings)
         self._warmth: dict[str, str] = {}
-        cluster = ray.get_runtime_context().gcs_address
+        self._holder = holder_of(name)
         only = Key.parse(name.removeprefix(DEDICATED)) if name.startswith(DEDICATED) else None
-        self._host = Host(self._parts.ports, slots, f"{cluster}/{name}", only)
+        self._host = Host(self._parts.ports, slots, self._holder, only)
         self._rest_since_ms = self._parts.clock.now_ms()
         loop = asyncio.get_running_loop()
         # The replay of what is unanswered begins here, before the first call.
@@ -99,4 +101,6 @@ class ConversationHost:
         for task in self._tasks:
             task.cancel()
         await self._host.drain()
+        with contextlib.suppress(Retryable):  # then its sign of life ends by itself
+            await self._parts.journal.depart(self._holder)
         await self._parts.tallies.aclose()
