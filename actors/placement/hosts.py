@@ -9,6 +9,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from redis import Redis
 
 from actors.journal.outages import translating
+from actors.placement.cluster import cluster
 from actors.placement.conversation_host import ConversationHost
 from actors.placement.names import DEDICATED, NAMESPACE, host_name, release_of, slots_of
 from actors.settings import Settings
@@ -18,7 +19,7 @@ CALLS_MAX = 1_000
 """Method calls running at once in one actor; they only hand over, so they are short."""
 
 RELEASE_KEY = "turnwise:release"
-"""The release whose actors may be made; the one that started last."""
+"""With a cluster's name: the release whose actors may be made there, the one that started last."""
 
 ANSWER_S = 2.0
 """How long anybody waits for an actor to say what it does."""
@@ -143,9 +144,9 @@ def _redis(settings: Settings) -> Redis:
 
 
 def is_current(settings: Settings, release: str) -> bool:
-    """Whether no other release has started since. Blocks. Raises Retryable."""
+    """Whether no other release has started in this cluster since. Blocks. Raises Retryable."""
     with closing(_redis(settings)) as redis, translating():
-        found: Any = redis.get(RELEASE_KEY)
+        found: Any = redis.get(f"{RELEASE_KEY}:{cluster()}")
     return found is None or bytes(found).decode() == release
 
 
@@ -168,7 +169,7 @@ def start_hosts(settings: Settings) -> None:
     wanted = range(settings.hosts) if settings.placement == "shared" else range(0)
     release = release_of(settings)
     with closing(_redis(settings)) as redis, translating():
-        redis.set(RELEASE_KEY, release)
+        redis.set(f"{RELEASE_KEY}:{cluster()}", release)
     names = {host_name(host) for host in wanted}
     if settings.placement == "dedicated":
         names |= set(named(DEDICATED))
