@@ -113,9 +113,10 @@ class Watch:
         }
         stalled = tuple(name for name, heard in self._heard.items() if is_stalled(heard, now_ms))
         for name in stalled:
-            silent_s = (now_ms - self._heard.pop(name).at_ms) / 1_000
+            silent_s = (now_ms - self._heard[name].at_ms) / 1_000
             _log.warning("%s gives no sign of life since %.0f s and is replaced", name, silent_s)
             await asyncio.to_thread(self._hosts.replace, name)
+            self._heard[name] = Heard(now_ms)
         return Watched(stalled) if stalled else None
 
 

@@ -8,8 +8,9 @@ from actors.journal.outages import translating
 LEASE_KEY = "turnwise:scheduler:lease"
 """Of the chores that are done once for all clusters; each cluster's own lease bears its name."""
 
-LEASE_LIFE_MS = 15_000
-RENEW_S = 5.0
+LEASE_LIFE_MS = 8_000
+RENEW_S = 2.0
+"""When a scheduler is killed the next one works within LEASE_LIFE_MS: hosts wait for its watch."""
 
 
 class Lease:

@@ -7,7 +7,7 @@ STALLED_MS = 10_000
 and what waits for it finds a live owner within 30 s: the next look, a kill and a start follow."""
 
 UNHEARD_MS = 20_000
-"""So long for one that has given no sign since the watch began: it may be starting."""
+"""So long for one that has given no sign since it was made or replaced: it may be starting."""
 
 SILENCES = 2
 """One unanswered question is no proof: the machine, or whoever asks, may have stood still."""
@@ -25,8 +25,8 @@ class Sight(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What is known of a host: its last sign of life (or, if there was none, when the watch began)
-    and how many questions in a row it left unanswered since."""
+    """What is known of a host: its last sign of life (or, if there was none, since when there is no
+    sign) and how many questions in a row it left unanswered since."""
 
     at_ms: int
     ever: bool = False
@@ -38,7 +38,8 @@ def hear(before: Heard | None, sight: Sight, now_ms: int) -> Heard:
     if sight.answered:
         return Heard(now_ms, ever=True)
     known = before or Heard(now_ms)
-    if sight.renewed_ms is not None and (not known.ever or sight.renewed_ms > known.at_ms):
+    # One that was replaced is known since then: what its process before said counts no more.
+    if sight.renewed_ms is not None and (before is None or sight.renewed_ms > known.at_ms):
         return Heard(sight.renewed_ms, ever=True, silences=known.silences + 1)
     return msgspec.structs.replace(known, silences=known.silences + 1)
 

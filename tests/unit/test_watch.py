@@ -47,6 +47,7 @@ def looked_at(sights: list[str]) -> list[bool]:
         ("it starts for 15 s", ["silent", "silent", "silent", "answers"], None),
         ("it stood still before the watch began", ["silent"] * 5, 4),
         ("it stood still as the watch began", ["renewed 5000", "silent"], 1),
+        ("the scheduler was killed after it", ["renewed 60000", "renewed 65000"], 1),
         ("it renews, but stood still for a while", ["renewed 9000", "renewed 100"], None),
     ],
 )
@@ -79,6 +80,7 @@ class Hosts:
     def __init__(self, *names: str) -> None:
         self.shown = dict.fromkeys(names, True)
         self.replaced: list[str] = []
+        self.renewed_ms: int | None = None
 
     def answering(self) -> dict[str, bool]:
         return dict(self.shown)
@@ -91,12 +93,13 @@ class Hosts:
 
     async def renewals(self, holders: list[str], now_ms: int) -> list[int | None]:
         del now_ms
-        return [None for _ in holders]
+        return [self.renewed_ms for _ in holders]
 
 
 async def test_the_watch_replaces_whom_it_must_and_once() -> None:
     clock, hosts = VirtualClock(), Hosts("conversations-00", "conversations-01")
     watch = Watch(hosts, hosts, clock)
+    hosts.renewed_ms = clock.now_ms() - 1_000
     assert await watch.run_once() is None
     hosts.shown["conversations-01"] = False
     done = []
