@@ -119,6 +119,7 @@ def _killing(kind: str, title: str, *, all_of_them: bool = True) -> Callable[...
         _kill(pids if all_of_them else [world.dice.choice(pids)])
         return fault
 
+    kill.__name__ = kind
     return kill
 
 

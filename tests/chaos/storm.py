@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 from tests.chaos.customers import Customers, now_ms
 from tests.chaos.sightings import Fault
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Journal, Verdict, judge
 from tests.chaos.world import COMPANY, World
 from tests.places import Place
 
 RECOVERED_S = 60.0
 """A fault after which nothing works for so long is told, and the next one comes."""
+
+QUIET_MS = 2_000
+"""Without a failed request for so long, the service accepts again."""
 
 CALM_S = 4.0
 """Between a recovery and the next fault."""
@@ -36,6 +39,8 @@ CHANCES = {
 """What Chatwoot and the model do wrong by themselves, and how often."""
 
 MODEL_DELAY_S = 0.4
+SLOWEST = 6
+"""Messages that waited longest, whose story is told."""
 
 Doing = Callable[[World], Awaitable[Fault]]
 
@@ -65,7 +70,7 @@ class Report:
     refused: dict[int, str]
     attempts: int
     minutes: float
-    findings: list[str] = field(default_factory=list)
+    slowest: list[str] = field(default_factory=list)
 
 
 async def storm(
@@ -94,16 +99,19 @@ async def storm(
 
 
 async def _suffer(world: World, doing: Doing) -> Recovery:
+    print(f"{(now_ms() - world.began_ms) / 1_000:6.1f} s  {_name(doing)}", flush=True)
     fault = await doing(world)
     since_ms = fault.began_ms
     until_ms = now_ms() + RECOVERED_S * 1_000
     works_ms = None
-    while works_ms is None and now_ms() < until_ms:
+    calm = False
+    while not (calm and works_ms is not None) and now_ms() < until_ms:
         await asyncio.sleep(0.25)
         await world.read_on()
         works_ms = world.works_again_ms(
             fault.ended_ms if fault.ready_ms is None else since_ms, frozenset(fault.conversations)
         )
+        calm = world.is_calm(now_ms() - QUIET_MS)
     await asyncio.sleep(CALM_S)
     acks_ms = world.acks_again_ms(since_ms, now_ms())
     failed = [a for a in world.customers.attempts if a.failed and a.ended_ms >= since_ms]
@@ -113,6 +121,10 @@ async def _suffer(world: World, doing: Doing) -> Recovery:
         None if works_ms is None else (works_ms - since_ms) / 1_000,
         len(failed),
     )
+
+
+def _name(doing: Doing) -> str:
+    return getattr(doing, "__name__", "?").replace("_", " ")
 
 
 async def _answered(world: World) -> None:
@@ -125,7 +137,8 @@ async def _answered(world: World) -> None:
 
 
 def _report(world: World, recoveries: list[Recovery], seed: int, began_ms: float) -> Report:
-    verdict = judge(world.customers.messages, world.posts, world.journals())
+    journals = world.journals()
+    verdict = judge(world.customers.messages, world.posts, journals)
     acked = {
         (message.conversation, message.number): message.acked_ms
         for message in world.customers.messages
@@ -145,7 +158,22 @@ def _report(world: World, recoveries: list[Recovery], seed: int, began_ms: float
         refused=world.customers.refused,
         attempts=len(world.customers.attempts),
         minutes=(now_ms() - began_ms) / 60_000,
+        slowest=[
+            _story(name, acked[name], verdict.answered_ms[name], journals[name[0]])
+            for name in sorted(verdict.waits_ms, key=lambda n: -verdict.waits_ms[n])[:SLOWEST]
+        ],
     )
+
+
+def _story(name: tuple[int, int], acked_ms: float, answered_ms: float, journal: Journal) -> str:
+    """What the journal says of the time in which a message waited."""
+    told = [
+        f"{(at_ms - acked_ms) / 1_000:+.1f} {type(event).__name__}"
+        for _, event in journal
+        if (at_ms := getattr(event, "at_ms", 0)) >= acked_ms - 1_000 and at_ms <= answered_ms + 200
+    ]
+    waited_s = (answered_ms - acked_ms) / 1_000
+    return f"c{name[0]}n{name[1]} waited {waited_s:.1f} s from {acked_ms:.0f}: {', '.join(told)}"
 
 
 def _look_back(

@@ -119,5 +119,5 @@ def show(report: Report) -> None:
     for row in kinds(report):
         table.add_row(*row)
     console.print(table)
-    for line in [*report.verdict.findings, *remarks]:
+    for line in [*report.verdict.findings, *remarks, *report.slowest]:
         console.print(f"  {line}", soft_wrap=True, markup=False)

@@ -4,7 +4,7 @@ from the journals."""
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from actors.conversation.events import (
     Event,
@@ -124,7 +124,7 @@ def _seqs(journal: Journal) -> dict[int, list[int]]:
 
 
 def _order(verdict: Verdict, written: list[Message], posts: list[Post], journal: Journal) -> None:
-    """Answers follow the journal's order; within one, the provider's ids."""
+    """Answers follow the journal's order or the provider's; within one, the provider's."""
     seqs = _seqs(journal)
     ids = {message.number: message.message_id for message in written}
     visible = [post for post in posts if post.visible and all(seqs[n] for n in post.numbers)]
@@ -132,8 +132,13 @@ def _order(verdict: Verdict, written: list[Message], posts: list[Post], journal:
         if sorted(post.numbers, key=lambda number: ids[number]) != list(post.numbers):
             verdict.reordered += 1
             verdict.tell(f"reordered: c{post.conversation}, {post.numbers} in one answer")
-    for before, after in pairwise(visible):
-        if max(seqs[n][0] for n in before.numbers) > min(seqs[n][0] for n in after.numbers):
+    for before, after in combinations(visible, 2):
+        # Messages that wait together are answered in the provider's order, whatever the journal's.
+        if any(
+            seqs[late][0] < seqs[early][0] and ids[late] < ids[early]
+            for early in before.numbers
+            for late in after.numbers
+        ):
             verdict.reordered += 1
             verdict.tell(
                 f"reordered: c{before.conversation}, {before.numbers} before {after.numbers}"

@@ -33,6 +33,7 @@ class World:
         self.place = place
         self.customers = customers
         self.dice = random.Random(seed)
+        self.began_ms = now_ms()
         self.posts: list[Post] = []
         self.calls: list[Call] = []
         self.faulted: dict[str, int] = {}
@@ -107,6 +108,11 @@ class World:
         seen = [call.at_ms for call in self.calls if call.conversation in whom]
         seen += [post.began_ms for post in self.posts if post.conversation in whom]
         return min((at_ms for at_ms in seen if at_ms > since_ms + LATE_MS), default=None)
+
+    def is_calm(self, since_ms: float) -> bool:
+        """Whether webhooks are accepted, and only accepted, since then."""
+        ended = [a for a in self.customers.attempts if a.ended_ms >= since_ms]
+        return bool(ended) and not any(a.failed for a in ended)
 
     async def is_answered(self) -> bool:
         """Whether every accepted message has an answer."""
