@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.chaos.customers import now_ms
 from tests.chaos.sightings import Fault
 from tests.chaos.world import World
-from tests.places import START_S, Place, free_ports
+from tests.places import START_S, Place
 
 REPLACED_S = 40.0
 """A host that stands still is replaced within so long, or the run goes on without."""
@@ -266,18 +266,16 @@ async def overlap(world: World) -> Fault:
 
 async def start_node(world: World) -> None:
     """A raylet of its own, with its own ports, as on another machine."""
-    agent, metrics = free_ports(2)
     settings = world.place.settings()
-    command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--block"),
-        *(f"--address={settings['RAY_ADDRESS']}", "--node-ip-address=127.0.0.1"),
-        *("--num-cpus=1", "--object-store-memory=80000000"),
-        *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
-    ]
+    command = [sys.executable, "-m", "tests.chaos.node", settings["RAY_ADDRESS"]]
     mark = {"TURNWISE_RUN": str((world.place.directory / "data").resolve())}
     with (world.place.directory / "node.log").open("ab") as log:
         world.node = psutil.Popen(
-            command, env=world.place.environment | settings | mark, stdout=log, stderr=log
+            command,
+            cwd=ROOT,
+            env=world.place.environment | settings | mark,
+            stdout=log,
+            stderr=log,
         )
     await world.settle("the second node", lambda: _raylet(world.node), 60)
 

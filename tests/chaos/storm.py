@@ -100,7 +100,12 @@ async def storm(
 
 async def _suffer(world: World, doing: Doing) -> Recovery:
     print(f"{(now_ms() - world.began_ms) / 1_000:6.1f} s  {_name(doing)}", flush=True)
-    fault = await doing(world)
+    began_ms = now_ms()
+    try:
+        fault = await doing(world)
+    except AssertionError as error:
+        fault = Fault(_name(doing), began_ms, now_ms(), world.customers.who)
+        fault.remarks.append(f"it could not be done: {error}")
     since_ms = fault.began_ms
     until_ms = now_ms() + RECOVERED_S * 1_000
     works_ms = None
