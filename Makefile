@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench simulate environment clean
+.PHONY: help run test check bench simulate chaos environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,12 @@ FIRST ?= 0
 
 simulate: $(VENV)/dev.stamp  ## random schedules through the rules: make simulate SEEDS=1000000
 	@$(BIN)/python -m tests.schedules $(SEEDS) $(FIRST)
+
+MINUTES ?= 5
+CHAOS ?=
+
+chaos: $(VENV)/dev.stamp  ## faults on the running service, as a table: make chaos MINUTES=60 CHAOS="--seed 7"
+	@$(BIN)/python -m tests.chaos $(MINUTES) $(CHAOS)
 
 environment: $(VENV)/dev.stamp  ## the virtual environment, without starting anything
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from datetime import UTC, datetime
 
 import ray
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -12,6 +13,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from actors import placement, wiring
 from actors.cli import exit_if_misconfigured
+from actors.clock import Clock
 from actors.companies.directory import follow
 from actors.errors import Retryable
 from actors.maintenance.lease import RENEW_S, Lease
@@ -22,19 +24,66 @@ from actors.telemetry import logger
 MISFIRE_GRACE_S = 3_600
 """A run that is late by no more than this still happens (APScheduler's default is 1 s)."""
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 _log = logger("scheduler")
 
 
 def _trigger(row: Row) -> IntervalTrigger | CronTrigger:
     if isinstance(row.when, Every):
-        return IntervalTrigger(seconds=row.when.seconds)
+        # Counted from 1970, as run_due does: else a run might fall into its neighbour's tick.
+        return IntervalTrigger(seconds=row.when.seconds, start_date=EPOCH)
     return CronTrigger(hour=row.when.hour, minute=row.when.minute, timezone=row.zone)
 
 
-async def _make_up(rows: list[Row], lease: Lease, parts: wiring.Parts) -> None:
-    """Does once what was due while nobody held the lease."""
-    for row in rows:
-        await run_due(row, lease, parts.clock)
+class Shift:
+    """The rows that are done under one lease."""
+
+    def __init__(self, lease: Lease, rows: list[Row], clock: Clock, what: str) -> None:
+        self._lease = lease
+        self._rows = rows
+        self._clock = clock
+        self._what = what
+        self._held = False
+        self._missed: asyncio.Task[None] | None = None
+
+    def add_to(self, jobs: AsyncIOScheduler) -> None:
+        for row in self._rows:
+            jobs.add_job(
+                run_due,
+                _trigger(row),
+                args=[row, self._lease, self._clock],
+                id=row.name,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=MISFIRE_GRACE_S,
+            )
+
+    async def renew(self) -> None:
+        try:
+            holds = await self._lease.take()
+        except Retryable as error:
+            _log.warning("the lease of %s cannot be taken: %s", self._what, error)
+            holds = False
+        if holds and not self._held:
+            _log.info("this scheduler holds the lease of %s", self._what)
+            # Aside: the lease is to be renewed while a long row is at work.
+            self._missed = asyncio.create_task(self._make_up())
+        if self._missed is not None and self._missed.done():
+            self._missed.result()  # a bug in it surfaces here
+            self._missed = None
+        self._held = holds
+
+    async def _make_up(self) -> None:
+        """Does once what was due while nobody held the lease."""
+        for row in self._rows:
+            await run_due(row, self._lease, self._clock)
+
+    async def release(self) -> None:
+        if self._missed is not None:
+            self._missed.cancel()
+        if self._held:
+            await self._lease.release()
 
 
 async def work(parts: wiring.Parts) -> None:
@@ -42,47 +91,33 @@ async def work(parts: wiring.Parts) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    lease = Lease(parts.redis, parts.ids.new())
     rows = timetable(parts, placement.Router(parts))
-    jobs = AsyncIOScheduler()
-    for row in rows:
-        jobs.add_job(
-            run_due,
-            _trigger(row),
-            args=[row, lease, parts.clock],
-            id=row.name,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=MISFIRE_GRACE_S,
+    own, holder = placement.cluster(), parts.ids.new()
+    shifts = [
+        Shift(
+            Lease(parts.redis, holder, own if each else ""),
+            [row for row in rows if row.each_cluster is each],
+            parts.clock,
+            f"cluster {own}" if each else "all clusters",
         )
+        for each in (True, False)
+    ]
+    jobs = AsyncIOScheduler()
+    for shift in shifts:
+        shift.add_to(jobs)
     jobs.start()
     following = asyncio.create_task(follow(parts.directory, parts.redis, parts.clock))
-    held = False
-    missed: asyncio.Task[None] | None = None
     try:
         while not stop.is_set():
-            try:
-                holds = await lease.take()
-            except Retryable as error:
-                _log.warning("the lease cannot be taken: %s", error)
-                holds = False
-            if holds and not held:
-                _log.info("this scheduler holds the lease")
-                # Aside: the lease is to be renewed while a long row is at work.
-                missed = asyncio.create_task(_make_up(rows, lease, parts))
-            if missed is not None and missed.done():
-                missed.result()  # a bug in it surfaces here
-                missed = None
-            held = holds
+            for shift in shifts:
+                await shift.renew()
             until_ms = parts.clock.now_ms() + round(RENEW_S * 1_000)
             await parts.clock.wait(stop, until_ms)
     finally:
         following.cancel()
-        if missed is not None:
-            missed.cancel()
         jobs.shutdown(wait=False)
-        if held:
-            await lease.release()
+        for shift in shifts:
+            await shift.release()
 
 
 def main() -> None:

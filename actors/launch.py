@@ -22,7 +22,7 @@ WATCH_S = 0.5
 READY_S = 60
 SCHEDULER_PAUSE_S = 2.0
 SERVE_STOP_S = 5.0
-HOSTS_STOP_S = 4.0
+HOSTS_STOP_S = 6.0
 SERVE_APP = "default"
 """The name that `serve run` uses too, so that it redeploys this application."""
 

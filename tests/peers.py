@@ -7,11 +7,12 @@ steered and read below `/_`.
 import asyncio
 import itertools
 import json
+import random
 import sys
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from email import message_from_bytes
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import uvicorn
@@ -19,6 +20,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+COMPLETIONS_KEPT = 1_000
+"""Requests to the model kept whole; the newest."""
+
+
+def _now_ms() -> float:
+    return time.time_ns() / 1_000_000
+
 
 INBOX = 5
 """The inbox of a conversation that is not said to be of another."""
@@ -33,6 +43,7 @@ class Peers:
     `status`, `typing`, `indicator`, `completion`, `file`, `transcription`):
     `status` answers with it, `stored` (messages only) takes effect all the same, `delay_s` waits
     first, `drop` closes the connection without an answer, `headers` go along.
+    Where none waits, `chances` may give one: by kind, pairs of a probability and a fault.
     """
 
     def __init__(self) -> None:
@@ -43,20 +54,34 @@ class Peers:
         self.queries: list[dict[str, str]] = []
         self.statuses: list[tuple[str, str]] = []
         self.indicators: list[dict[str, Any]] = []
-        self.completions: list[dict[str, Any]] = []
+        self.completions: deque[dict[str, Any]] = deque(maxlen=COMPLETIONS_KEPT)
         self.files: dict[str, tuple[bytes, str]] = {}
         self.transcriptions: list[dict[str, Any]] = []
         self.faults: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
         self.said: deque[dict[str, Any]] = deque()
         self.model_delay_s = 0.0
+        self.chances: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self.dice = random.Random(0)
+        self.faulted: Counter[str] = Counter()
+        self.posts: list[dict[str, Any]] = []
+        self.calls: list[tuple[float, str]] = []
         self.bot_token = False
         self.bot_reads = True
         self._ids = itertools.count(900_001)
 
     async def fault(self, kind: str) -> dict[str, Any]:
-        fault = self.faults[kind].popleft() if self.faults[kind] else {}
+        fault = self.faults[kind].popleft() if self.faults[kind] else self.by_chance(kind)
         await asyncio.sleep(fault.get("delay_s", 0))
         return fault
+
+    def by_chance(self, kind: str) -> dict[str, Any]:
+        left = self.dice.random()
+        for probability, fault in self.chances.get(kind, []):
+            left -= probability
+            if left < 0:
+                self.faulted[f"{kind}: {', '.join(f'{k} {v}' for k, v in fault.items())}"] += 1
+                return fault
+        return {}
 
     def add(self, conversation: str, body: dict[str, Any]) -> dict[str, Any]:
         message = {
@@ -133,9 +158,18 @@ class Peers:
         }
 
 
-def _failed(fault: dict[str, Any]) -> Response | None:
+class Droppable(HttpToolsProtocol):
+    """A connection that a route can drop: the transport stands in the request's scope."""
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        cast(dict[str, Any], self.scope)["transport"] = self.transport
+
+
+def _failed(fault: dict[str, Any], request: Request) -> Response | None:
     if fault.get("drop"):
-        raise ConnectionAbortedError("a fault: the connection is dropped")
+        request.scope["transport"].abort()
+        return Response()
     status = fault.get("status")
     if status is None:
         return None
@@ -159,14 +193,18 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         if request.headers.get("api-access-token", "") == "wrong":
             return JSONResponse({"error": "Invalid Access Token"}, 401)
         body = await request.json()
+        conversation = request.path_params["conversation"]
+        post = {"conversation": conversation, "began_ms": _now_ms(), "id": None}
         fault = await peers.fault("message")
         stored = None
         if not fault or fault.get("stored") or set(fault) == {"delay_s"}:
-            stored = peers.add(request.path_params["conversation"], body)
-        return _failed(fault) or JSONResponse(stored)
+            stored = peers.add(conversation, body)
+            post |= {"id": stored["id"], "content": stored["content"]}
+        peers.posts.append(post | {"ended_ms": _now_ms()})
+        return _failed(fault, request) or JSONResponse(stored)
 
     async def list_messages(request: Request) -> Response:
-        if failed := _failed(await peers.fault("list")):
+        if failed := _failed(await peers.fault("list"), request):
             return failed
         if peers.bot_token:
             error = "Access to this endpoint is not authorized for bots"
@@ -180,7 +218,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         return JSONResponse({"meta": {}, "payload": page})
 
     async def list_conversations(request: Request) -> Response:
-        if failed := _failed(await peers.fault("conversations")):
+        if failed := _failed(await peers.fault("conversations"), request):
             return failed
         if peers.bot_token:
             error = "Access to this endpoint is not authorized for bots"
@@ -191,7 +229,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         return JSONResponse({"data": {"meta": {"all_count": len(page)}, "payload": page}})
 
     async def show(request: Request) -> Response:
-        if failed := _failed(await peers.fault("show")):
+        if failed := _failed(await peers.fault("show"), request):
             return failed
         if peers.bot_token and not peers.bot_reads:
             error = "Access to this endpoint is not authorized for bots"
@@ -201,7 +239,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
     async def toggle_status(request: Request) -> Response:
         conversation = request.path_params["conversation"]
         status = (await request.json())["status"]
-        if failed := _failed(await peers.fault("status")):
+        if failed := _failed(await peers.fault("status"), request):
             return failed
         peers.statuses.append((conversation, status))
         peers.conversations[conversation]["status"] = status
@@ -210,7 +248,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
 
     async def indicate(request: Request) -> Response:
         """Twilio's indicator (form) or Meta's (JSON)."""
-        if failed := _failed(await peers.fault("indicator")):
+        if failed := _failed(await peers.fault("indicator"), request):
             return failed
         is_json = request.headers["content-type"].startswith("application/json")
         body = await request.json() if is_json else dict(parse_qsl((await request.body()).decode()))
@@ -219,7 +257,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         return JSONResponse({"success": True})
 
     async def toggle_typing(request: Request) -> Response:
-        if failed := _failed(await peers.fault("typing")):
+        if failed := _failed(await peers.fault("typing"), request):
             return failed
         body = await request.json()
         peers.typing.append((request.path_params["conversation"], body["typing_status"]))
@@ -228,7 +266,8 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
     async def completions(request: Request) -> Response:
         body = await request.json()
         peers.completions.append(body)
-        if failed := _failed(await peers.fault("completion")):
+        peers.calls.append((_now_ms(), _text(body["messages"][-1]["content"])))
+        if failed := _failed(await peers.fault("completion"), request):
             return failed
         echo = {"content": f"You said: {_text(body['messages'][-1]['content'])}"}
         message = {"role": "assistant", **(peers.said.popleft() if peers.said else echo)}
@@ -257,7 +296,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
         assert isinstance(model, bytes) and isinstance(file, bytes)
         call = {"model": model.decode(), "name": form["file"].get_filename(), "bytes": len(file)}
         peers.transcriptions.append(call)
-        if failed := _failed(await peers.fault("transcription")):
+        if failed := _failed(await peers.fault("transcription"), request):
             return failed
         return JSONResponse({"text": f"{len(file)} bytes of speech"})
 
@@ -268,13 +307,14 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
 
     async def give_file(request: Request) -> Response:
         """A file as it was PUT here; a fault may send elsewhere (status 302 and its headers)."""
-        if failed := _failed(await peers.fault("file")):
+        if failed := _failed(await peers.fault("file"), request):
             return failed
         data, kind = peers.files.get(request.path_params["name"], (b"", ""))
         return Response(data, 200 if kind else 404, media_type=kind)
 
     async def steer(request: Request) -> Response:
-        """{"model_delay_s": …, "bot_token": …, "bot_reads": …, "faults": {kind: [fault, …]},
+        """{"chances": {kind: [[probability, fault], …]}, "seed": …, "model_delay_s": …,
+        "bot_token": …, "bot_reads": …, "faults": {kind: [fault, …]},
         "conversations": {id: {"status": …, …}}, "people": {id: [{"content": …, …}, …]} (messages
         of the company's people, to stand there), "customers": {…} (the same of customers),
         "forget": true, "completions": [{"content": …, "tool_calls": […]}, …] (what the model says
@@ -292,6 +332,10 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
             peers.transcriptions.clear()
             peers.faults.clear()
             peers.said.clear()
+            peers.posts.clear()
+            peers.calls.clear()
+        if "chances" in body:
+            peers.chances, peers.dice = body["chances"], random.Random(body.get("seed", 0))
         peers.model_delay_s = body.get("model_delay_s", peers.model_delay_s)
         peers.bot_token = body.get("bot_token", peers.bot_token)
         peers.bot_reads = body.get("bot_reads", peers.bot_reads)
@@ -315,9 +359,16 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
                 "typing": peers.typing,
                 "statuses": peers.statuses,
                 "indicators": peers.indicators,
-                "completions": peers.completions,
+                "completions": list(peers.completions),
                 "transcriptions": peers.transcriptions,
             }
+        )
+
+    async def record(request: Request) -> Response:
+        """What came since: the posts after the first ?posts=, the model's calls after ?calls=."""
+        posts, calls = (int(request.query_params[name]) for name in ("posts", "calls"))
+        return JSONResponse(
+            {"posts": peers.posts[posts:], "calls": peers.calls[calls:], "faulted": peers.faulted}
         )
 
     base = "/api/v1/accounts/{account:int}/conversations/{conversation}"
@@ -337,6 +388,7 @@ def application(peers: Peers) -> Starlette:  # noqa: C901 -- one small function 
             Route("/files/{name}", keep_file, methods=["PUT"]),
             Route("/_steer", steer, methods=["POST"]),
             Route("/_seen", seen, methods=["GET"]),
+            Route("/_record", record, methods=["GET"]),
         ]
     )
 
@@ -345,7 +397,12 @@ def main() -> None:
     """Serves until it is ended."""
     port = int(sys.argv[1])
     uvicorn.run(
-        application(Peers()), host="127.0.0.1", port=port, log_level="critical", access_log=False
+        application(Peers()),
+        host="127.0.0.1",
+        port=port,
+        http=Droppable,
+        log_level="critical",
+        access_log=False,
     )
 
 

@@ -1,6 +1,7 @@
 """Turns what a provider's HTTP API answers, and how it fails, into our errors, without secrets."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +11,9 @@ from actors.errors import Permanent, Retryable
 
 ERROR_CHARS_MAX = 300
 
+STALE_S = 2.0
+"""A check that was made longer ago is made once more before a post."""
+
 
 def scrubbed(text: str, *secrets: str) -> str:
     """The text without the secrets: Meta's errors hold the token, a client's a bad header."""
@@ -17,6 +21,23 @@ def scrubbed(text: str, *secrets: str) -> str:
         if secret.strip():
             text = text.replace(secret.strip(), "***")
     return text
+
+
+def checking(check: Callable[[], Awaitable[None]], stale_s: float = STALE_S) -> dict[str, Any]:
+    """The extensions of a request that is not sent on the strength of an old check.
+
+    A process that stood still (or waited long for its connection) between the check and the first
+    byte checks once more, and sends nothing if that raises: somebody else may have sent it since.
+    """
+    loop = asyncio.get_running_loop()
+    checked_s = loop.time()
+
+    async def trace(event: str, _: dict[str, Any]) -> None:
+        # httpcore's name for the moment at which it has a connection and nothing is written yet.
+        if event.endswith("send_request_headers.started") and loop.time() - checked_s > stale_s:
+            await check()
+
+    return {"trace": trace}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from actors.channels.calls import checked, object_in, translating
+from actors.channels.calls import checked, checking, object_in, translating
 from actors.channels.chatwoot_people import MARKER, last_person, object_of, standing_of
 from actors.channels.message import TEXT_CHARS_MAX, Cue, Outgoing, Seen, Unreadable
 from actors.channels.typing import Indicator
@@ -95,7 +95,9 @@ class Chatwoot:
         what = f"Chatwoot, reply {reply.reply_id} to conversation {reply.conversation_id}"
         async with self._places:
             await check()
-            response = await self._post_message(reply, what, private=False)
+            response = await self._post_message(
+                reply, what, private=False, extensions=checking(check)
+            )
         try:
             return str(response.json()["id"])
         except (ValueError, KeyError, TypeError) as error:
@@ -191,20 +193,36 @@ class Chatwoot:
         if failures:
             raise Retryable("; ".join(map(str, failures)))
 
-    async def _post_message(self, post: Outgoing, what: str, *, private: bool) -> httpx.Response:
+    async def _post_message(
+        self,
+        post: Outgoing,
+        what: str,
+        *,
+        private: bool,
+        extensions: dict[str, Any] | None = None,
+    ) -> httpx.Response:
         body = {
             "content": post.text[:TEXT_CHARS_MAX],
             "message_type": "outgoing",
             "private": private,
             "content_attributes": {MARKER: post.reply_id},
         }
-        return await self._post(f"{post.conversation_id}/messages", body, what)
+        return await self._post(f"{post.conversation_id}/messages", body, what, extensions)
 
-    async def _post(self, path: str, body: dict[str, Any], what: str) -> httpx.Response:
+    async def _post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        what: str,
+        extensions: dict[str, Any] | None = None,
+    ) -> httpx.Response:
         with translating(what, self._api_key):
             async with asyncio.timeout(POST_S):
                 response = await self._http.post(
-                    f"{self._url}/{path}", headers=self._headers, json=body
+                    f"{self._url}/{path}",
+                    headers=self._headers,
+                    json=body,
+                    extensions=extensions,
                 )
         return checked(response, what, self._api_key)
 

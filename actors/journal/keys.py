@@ -91,6 +91,11 @@ def alive_key(holder: str) -> str:
     return f"turnwise:alive:{holder}"
 
 
+def heard_key(holder: str) -> str:
+    """String whose age tells when the host of this name said last that it lives."""
+    return f"turnwise:heard:{holder}"
+
+
 def conversations_key(slot: int) -> str:
     """Sorted set: conversation → time (ms) of its last message."""
     return f"turnwise:{{{slot}}}:conversations"

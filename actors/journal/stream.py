@@ -24,6 +24,7 @@ from actors.journal.keys import (
     Key,
     alive_key,
     conversations_key,
+    heard_key,
     loads_key,
     redis_keys,
     unanswered_key,
@@ -44,6 +45,9 @@ SLOT_PAGE = 1_000
 
 ALIVE_MS = 10_000
 """A host that has not said so for so long does not live."""
+
+HEARD_MS = 3_600_000
+"""So long it is known when a host said last that it lives."""
 
 COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 """A deleted conversation's counters stay so long."""
@@ -199,14 +203,29 @@ class Journal:
         return answer[1], answer[2]
 
     async def stay_alive(self, holder: str) -> None:
-        """Says that a host lives, for ALIVE_MS."""
+        """Says that a host lives, for ALIVE_MS; for HEARD_MS it is known when it said so."""
         with translating():
-            await self._redis.set(alive_key(holder), 1, px=ALIVE_MS)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(alive_key(holder), 1, px=ALIVE_MS)
+                pipe.set(heard_key(holder), 1, px=HEARD_MS)
+                await pipe.execute()
 
     async def leave(self, holder: str) -> None:
-        """Says that a host works no more: what it held is free at once."""
+        """Says that a host works no more: what it held may be taken up at once."""
         with translating():
-            await self._redis.delete(alive_key(holder))
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.delete(alive_key(holder))
+                pipe.delete(heard_key(holder))
+                await pipe.execute()
+
+    async def renewals(self, holders: list[str], now_ms: int) -> list[int | None]:
+        """When each of these hosts last said that it lives; None: not within HEARD_MS."""
+        with translating():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for holder in holders:
+                    pipe.pttl(heard_key(holder))
+                left_ms = await pipe.execute()
+        return [now_ms - HEARD_MS + left if left > 0 else None for left in left_ms]
 
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
         """Those of the conversations that no other living host holds."""

@@ -13,6 +13,7 @@ from actors.journal.ages import oldest_by_company
 from actors.journal.entries import Unanswered
 from actors.journal.keys import SLOTS, Key
 from actors.journal.stream import SLOT_PAGE, Journal
+from actors.maintenance.stalls import Heard, Sight, hear, is_stalled
 from actors.telemetry import logger
 
 STRAY_MS = 5_000
@@ -35,6 +36,9 @@ RETENTION_DAYS = 90
 _log = logger("maintenance")
 
 
+_log = logger("maintenance")
+
+
 class Owners(Protocol):
     """The part of placement.Router that the sweep uses."""
 
@@ -51,6 +55,12 @@ class Swept(msgspec.Struct, frozen=True):
     woken: int
     passivated: int
     oldest_s: int = 0
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """These hosts stood still and were `replaced`."""
+
+    replaced: tuple[str, ...]
 
 
 class CleanedUp(msgspec.Struct, frozen=True):
@@ -111,6 +121,51 @@ class Sweep:
         except (UnknownCompany, BrokenCompany):
             return OVERDUE_MS
         return max(OVERDUE_MS, longest_wait_ms + ANSWER_MS)
+
+
+class Renewals(Protocol):
+    """The part of the journal that the watch uses."""
+
+    async def renewals(self, holders: list[str], now_ms: int) -> list[int | None]: ...
+
+
+class Hosts(Protocol):
+    """The part of placement that the watch uses; its calls block."""
+
+    def answering(self) -> dict[str, bool]: ...
+
+    def holder_of(self, name: str) -> str: ...
+
+    def replace(self, name: str) -> None: ...
+
+
+class Watch:
+    """Replaces hosts that stand still: Ray brings back a process that died, and waits for ever for
+    one that hangs."""
+
+    def __init__(self, journal: Renewals, hosts: Hosts, clock: Clock) -> None:
+        self._journal = journal
+        self._hosts = hosts
+        self._clock = clock
+        self._heard: dict[str, Heard] = {}
+
+    async def run_once(self) -> Watched | None:
+        """None where nobody stood still. Raises Retryable: without Redis nobody is judged."""
+        answering = await asyncio.to_thread(self._hosts.answering)
+        holders = [self._hosts.holder_of(name) for name in answering]
+        now_ms = self._clock.now_ms()
+        renewals = await self._journal.renewals(holders, now_ms)
+        self._heard = {
+            name: hear(self._heard.get(name), Sight(answered, renewed_ms), now_ms)
+            for (name, answered), renewed_ms in zip(answering.items(), renewals, strict=True)
+        }
+        stalled = tuple(name for name, heard in self._heard.items() if is_stalled(heard, now_ms))
+        for name in stalled:
+            silent_s = (now_ms - self._heard[name].at_ms) / 1_000
+            _log.warning("%s gives no sign of life since %.0f s and is replaced", name, silent_s)
+            await asyncio.to_thread(self._hosts.replace, name)
+            self._heard[name] = Heard(now_ms)
+        return Watched(stalled) if stalled else None
 
 
 class CleanUp:

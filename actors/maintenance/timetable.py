@@ -11,7 +11,7 @@ from actors import placement
 from actors.clock import Clock
 from actors.errors import Retryable
 from actors.maintenance.catch_up import CatchUp
-from actors.maintenance.chores import CleanUp, Sweep
+from actors.maintenance.chores import CleanUp, Sweep, Watch
 from actors.maintenance.lease import Lease
 from actors.maintenance.tune import Tune
 from actors.telemetry import logger
@@ -22,6 +22,9 @@ ZONE = "America/Bogota"
 
 CATCH_UP_S = 180
 """What no webhook told of is looked for this often."""
+
+WATCH_S = 5
+"""Hosts that stand still are looked for so often; see maintenance.stalls."""
 
 _log = logger("maintenance")
 
@@ -61,23 +64,29 @@ class Daily(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the timetable."""
+    """One line of the timetable.
+
+    `each_cluster`: done in every cluster for itself, not once for all that share a Redis.
+    """
 
     name: str
     when: Every | Daily
     zone: str
     run_once: Callable[[], Awaitable[object]]
+    each_cluster: bool = False
 
 
 def timetable(parts: Parts, router: placement.Router) -> list[Row]:
     """All rows."""
     hosts = partial(placement.ensure_hosts, parts.settings)
     sweep = Sweep(parts.journal, parts.directory, router, parts.clock, hosts)
+    watch = Watch(parts.journal, placement, parts.clock)
     clean_up = CleanUp(parts.journal, parts.directory, parts.clock)
     tune = Tune(parts.journal, parts.directory, parts.redis)
     catch_up = CatchUp(parts, router.deliver)
     return [
-        Row("sweep", Every(30), ZONE, sweep.run_once),
+        Row("watch", Every(WATCH_S), ZONE, watch.run_once, each_cluster=True),
+        Row("sweep", Every(30), ZONE, sweep.run_once, each_cluster=True),
         Row("catch-up", Every(CATCH_UP_S), ZONE, catch_up.run_once),
         Row("clean-up", Daily(2), ZONE, clean_up.run_once),
         Row("tune", Daily(4), ZONE, tune.run_once),
@@ -87,7 +96,7 @@ def timetable(parts: Parts, router: placement.Router) -> list[Row]:
 async def run_due(row: Row, lease: Lease, clock: Clock) -> object | None:
     """Does the row's last due run if nobody has; missed ones before it are not made up for.
 
-    Returns what the chore returns, or None if there was nothing to do.
+    Returns what the chore returns, or None if there was nothing to do or to tell.
     """
     due_ms = row.when.last_due_ms(clock.now_ms(), row.zone)
     try:
@@ -99,5 +108,6 @@ async def run_due(row: Row, lease: Lease, clock: Clock) -> object | None:
     except Retryable as error:
         _log.warning("%s failed, the next run makes up for it: %s", row.name, error)
         return None
-    _log.info("%s: %s", row.name, done)
+    if done is not None:
+        _log.info("%s: %s", row.name, done)
     return done

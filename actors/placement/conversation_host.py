@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 import msgspec
-import ray
 
 from actors import wiring
 from actors.companies.directory import follow
 from actors.companies.warm import WARM, warm_all
 from actors.conversation.host import Delivery, Host
 from actors.journal.keys import Key
+from actors.placement.cluster import holder_of
 from actors.placement.mail import Mail
 from actors.placement.names import DEDICATED
 from actors.settings import Settings
@@ -30,9 +30,9 @@ class ConversationHost:
         self._release = release
         self._parts = parts = wiring.build(settings)
         self._warmth: dict[str, str] = {}
-        cluster = ray.get_runtime_context().gcs_address
+        self._holder = holder_of(name)
         only = Key.parse(name.removeprefix(DEDICATED)) if name.startswith(DEDICATED) else None
-        self._host = Host(self._parts.ports, slots, f"{cluster}/{name}", only)
+        self._host = Host(self._parts.ports, slots, self._holder, only)
         self._rest_since_ms = self._parts.clock.now_ms()
         loop = asyncio.get_running_loop()
         # The replay of what is unanswered begins here, before the first call.

@@ -5,10 +5,11 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from redis import Redis
 
 from actors.journal.outages import translating
+from actors.placement.cluster import cluster
 from actors.placement.conversation_host import ConversationHost
 from actors.placement.names import DEDICATED, NAMESPACE, host_name, release_of, slots_of
 from actors.settings import Settings
@@ -18,10 +19,13 @@ CALLS_MAX = 1_000
 """Method calls running at once in one actor; they only hand over, so they are short."""
 
 RELEASE_KEY = "turnwise:release"
-"""The release whose actors may be made; the one that started last."""
+"""With a cluster's name: the release whose actors may be made there, the one that started last."""
 
 ANSWER_S = 2.0
 """How long anybody waits for an actor to say what it does."""
+
+DRAIN_S = 10.0
+"""How long actors that are to end have for what they note, seconds."""
 
 START_S = 10.0
 """An actor found at start-up that does not answer for so long is replaced."""
@@ -60,17 +64,59 @@ def named(prefix: str) -> list[str]:
     )
 
 
-def _end(name: str) -> None:
-    """Ends a named actor for good. It may be gone already."""
+def _found(name: str) -> ActorHandle[Any] | None:
     try:
-        actor = ray.get_actor(name, namespace=NAMESPACE)
+        actor: ActorHandle[Any] = ray.get_actor(name, namespace=NAMESPACE)
+        return actor
     except ValueError:
-        return
-    try:
-        ray.get(actor.drain.remote(), timeout=10)
-    except RayError as error:
-        _log.warning("%s did not drain: %s", name, type(error).__name__)
-    ray.kill(actor, no_restart=True)
+        return None
+
+
+def _ask(method: str, names: list[str], wait_s: float) -> dict[str, Any]:
+    """What actors answer, all asked at once; the RayError where one fails, a GetTimeoutError where
+    it is silent for `wait_s`. Those that are gone are left out."""
+    actors = {name: actor for name in names if (actor := _found(name)) is not None}
+    asked = {name: getattr(actor, method).remote() for name, actor in actors.items()}
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=wait_s)
+    answers: dict[str, Any] = {}
+    for name, answer in asked.items():
+        try:
+            answers[name] = ray.get(answer, timeout=0)
+        except RayError as error:
+            answers[name] = error
+    return answers
+
+
+def _end(names: list[str]) -> None:
+    """Ends named actors for good, all at the same time. They may be gone already."""
+    for name, answer in _ask("drain", names, DRAIN_S).items():
+        if isinstance(answer, RayError):
+            _log.warning("%s did not drain: %s", name, type(answer).__name__)
+    for name in names:
+        if (actor := _found(name)) is not None:
+            ray.kill(actor, no_restart=True)
+
+
+def answering() -> dict[str, bool]:
+    """Each conversation actor: whether it answers, or Ray knows that it is gone and brings it back.
+    Blocks for ANSWER_S where one is silent."""
+    answers = _ask("describe", living(), ANSWER_S)
+    return {name: not isinstance(answer, GetTimeoutError) for name, answer in answers.items()}
+
+
+def replace(name: str) -> None:
+    """Ends the process of an actor, one that stands still too; Ray starts it anew, under its name.
+
+    Ray asks it to end, and kills it when it does not within RAY_kill_worker_timeout_milliseconds.
+    """
+    if (actor := _found(name)) is not None:
+        ray.kill(actor, no_restart=False)
+
+
+def living() -> list[str]:
+    """The names of all conversation actors."""
+    return [*named("conversations-"), *named(DEDICATED)]
 
 
 def retire_one(names: list[str]) -> bool:
@@ -88,8 +134,7 @@ def retire_one(names: list[str]) -> bool:
 
 def end_all() -> None:
     """Ends all conversation actors; their journals stay. Blocks."""
-    for name in [*named("conversations-"), *named(DEDICATED)]:
-        _end(name)
+    _end(living())
 
 
 def _redis(settings: Settings) -> Redis:
@@ -99,9 +144,9 @@ def _redis(settings: Settings) -> Redis:
 
 
 def is_current(settings: Settings, release: str) -> bool:
-    """Whether no other release has started since. Blocks. Raises Retryable."""
+    """Whether no other release has started in this cluster since. Blocks. Raises Retryable."""
     with closing(_redis(settings)) as redis, translating():
-        found: Any = redis.get(RELEASE_KEY)
+        found: Any = redis.get(f"{RELEASE_KEY}:{cluster()}")
     return found is None or bytes(found).decode() == release
 
 
@@ -124,12 +169,11 @@ def start_hosts(settings: Settings) -> None:
     wanted = range(settings.hosts) if settings.placement == "shared" else range(0)
     release = release_of(settings)
     with closing(_redis(settings)) as redis, translating():
-        redis.set(RELEASE_KEY, release)
+        redis.set(f"{RELEASE_KEY}:{cluster()}", release)
     names = {host_name(host) for host in wanted}
-    for name in [*named("conversations-"), *named(DEDICATED)]:
-        own = name in names or (settings.placement == "dedicated" and name.startswith(DEDICATED))
-        if not own or _release(name) != release:
-            _end(name)
+    if settings.placement == "dedicated":
+        names |= set(named(DEDICATED))
+    _end([name for name in living() if name not in names or _release(name) != release])
     ensure_hosts(settings)
 
 

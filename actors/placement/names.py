@@ -17,6 +17,11 @@ def host_name(host: int) -> str:
     return f"conversations-{host:02d}"
 
 
+def holder_name(cluster: str, name: str) -> str:
+    """How the journals name an actor: the same in all clusters and after every restart."""
+    return f"{cluster}/{name}"
+
+
 def host_of(slot: int, hosts: int) -> int:
     """The host that owns a slot; hosts own ranges of slots."""
     return slot * hosts // SLOTS

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from actors import wiring
+from actors.clock import SystemClock
 from actors.errors import Fenced, Retryable
 from actors.journal import stream
 from actors.journal.entries import Appended, Write
@@ -146,3 +147,29 @@ async def test_one_scheduler_at_a_time_and_each_tick_once(redis: Redis) -> None:
     assert not await second.take(), "only the holder gives it back"
     await first.release()
     assert await second.take()
+
+
+async def test_each_cluster_has_a_lease_and_ticks_of_its_own(redis: Redis) -> None:
+    leases = [Lease(redis, f"scheduler {name}", name) for name in ("", "a:1", "b:1")]
+    for lease in leases:
+        assert await lease.take()
+        assert await lease.claim("watch:5000", 10_000)
+    again = Lease(redis, "another", "a:1")
+    assert not await again.take()
+    assert not await again.claim("watch:5000", 10_000)
+    for lease in leases:
+        await lease.release()
+    assert await again.take()
+
+
+async def test_hosts_say_that_they_live_and_that_they_go(journal: Journal, redis: Redis) -> None:
+    await journal.stay_alive("here/one")
+    now_ms = SystemClock().now_ms()
+    one, two = await journal.renewals(["here/one", "here/two"], now_ms)
+    assert one is not None and now_ms - 5_000 < one <= now_ms + 100
+    assert two is None
+    await append(journal, "a")
+    await journal.activate(KEY, "here/one")
+    assert await journal.orphans([KEY], "here/two") == []
+    await journal.leave("here/one")
+    assert await journal.orphans([KEY], "here/two") == [KEY], "taken up at once"

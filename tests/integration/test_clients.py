@@ -1,18 +1,20 @@
 """Our clients of Chatwoot and of the model, against servers that speak the documented API."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from actors.channels.calls import checking
 from actors.channels.chatwoot import Chatwoot
 from actors.channels.chatwoot_people import MARKER
 from actors.channels.message import Cue, Outgoing, Seen, Standing, Unreadable
 from actors.channels.typing import indicators
 from actors.companies.company import ChatwootAccount, Twilio, WhatsAppCloud
-from actors.errors import Permanent, Retryable
+from actors.errors import Fenced, Permanent, Retryable
 from actors.llm.prompt import Line, Prompt
 from actors.llm.responder import Answer, Responder
 from actors.settings import Settings
@@ -121,6 +123,26 @@ async def test_what_may_pass_is_retryable_and_says_whether_it_is_in_doubt(
     with pytest.raises(Retryable) as caught:
         await chatwoot.send(REPLY, nobody_else)
     assert (caught.value.doubtful, caught.value.after_s) == (doubtful, after_s)
+
+
+@pytest.mark.parametrize(("stale_s", "sent"), [(60.0, True), (-1.0, False)])
+async def test_a_request_is_not_sent_on_the_strength_of_an_old_check(
+    peers: str,
+    stale_s: float,
+    sent: bool,  # noqa: FBT001 -- a column of the table
+) -> None:
+    await steer(peers)
+
+    async def another_holds_the_pen() -> None:
+        raise Fenced("conversation acme:77: epoch 1 is over")
+
+    async with httpx.AsyncClient() as http:
+        url = f"{peers}/api/v1/accounts/3/conversations/77/messages"
+        for _ in range(2):  # over a new connection, and over a kept one
+            with contextlib.nullcontext() if sent else pytest.raises(Fenced):
+                extensions = checking(another_holds_the_pen, stale_s)
+                await http.post(url, json={"content": "x"}, extensions=extensions)
+    assert bool((await seen(peers))["messages"]) is sent
 
 
 async def test_no_connection_leaves_no_doubt() -> None:

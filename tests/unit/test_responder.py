@@ -45,7 +45,7 @@ class Model:
 
     @property
     def asked(self) -> list[dict[str, Any]]:
-        return self.peers.completions
+        return list(self.peers.completions)
 
     def responder(
         self, *tools: Callable[[ToolCall], Any], hand_over: bool = False
