@@ -216,16 +216,17 @@ class ConversationActor:
         state = self._pen.state
         if not state.open or isinstance(self._work, decisions.Drafting | decisions.Drafted):
             return Place()
-        return self._persona.line.place(self._key, state.open[0].at_ms)
+        suspect = turns.is_suspect(state.turn)
+        return self._persona.line.place(self._key, state.open[0].at_ms, suspect=suspect)
 
     def _stand(self, decision: decisions.Decision) -> None:
         """Takes the place that was decided on, before anybody else can."""
         line = self._persona.line
         match decision:
-            case decisions.Wait(phase="in line"):
+            case decisions.Wait(phase="in line") if not turns.is_suspect(self._pen.state.turn):
                 line.wait(self._key, self._pen.state.open[0].at_ms, self._woken)
             case decisions.Start():
-                line.begin(self._key)
+                line.begin(self._key, suspect=decision.alone)
             case _:
                 line.leave(self._key)
 

@@ -77,7 +77,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 class Start(msgspec.Struct, frozen=True):
     """Record the start of the turn, then ask the model. `early`: the window is still open; `as_of`:
-    the last event that the batch knows of."""
+    the last event that the batch knows of; `alone`: see events.TurnStarted."""
 
     turn_id: str
     batch: Batch
@@ -86,6 +86,7 @@ class Start(msgspec.Struct, frozen=True):
     closing: Closing
     as_of: int
     early: bool = False
+    alone: bool = False
 
 
 class Supersede(msgspec.Struct, frozen=True):

@@ -109,6 +109,7 @@ class TurnStarted(_Event, frozen=True, tag="turn_started"):
 
     `reason` says why now, `how` and `join_reason` say how and why the texts were joined or not,
     `window_reason` why the window was as long as `window_ms`. `early`: the window is still open.
+    `alone`: no other turn whose process died runs beside it, so that a death is its own.
     """
 
     turn: str
@@ -120,6 +121,7 @@ class TurnStarted(_Event, frozen=True, tag="turn_started"):
     early: bool = False
     window_ms: int = 0
     window_reason: str = ""
+    alone: bool = False
 
 
 class TurnSuperseded(_Event, frozen=True, tag="turn_superseded"):

@@ -35,6 +35,12 @@ COSTS_MAX = 30
 A_TURN_TOKENS = 2_000
 """What a turn is expected to cost before one has ended."""
 
+SUSPECT = "its process died in it; such turns run one after another, so that only the cause is hit"
+"""Why a turn waits that may be what its process died of, or may have stood beside it."""
+
+SUSPECT_PAUSE_MS = 250
+"""Such a turn looks for its place again after so long; nobody stands in line behind it."""
+
 _log = logger("line")
 
 
@@ -82,9 +88,11 @@ class CompanyLine:
         """Turns that wait in it."""
         return len(self._waiting)
 
-    def place(self, key: Key, came_ms: int) -> Place:
+    def place(self, key: Key, came_ms: int, *, suspect: bool = False) -> Place:
         """Whether this conversation's turn may begin now. Neither waits nor fails."""
         now_ms = self._lines.clock.now_ms()
+        if suspect and self._lines.suspect not in (None, key):
+            return Place(SUSPECT, now_ms + SUSPECT_PAUSE_MS, early=False)
         tokens = self._tokens(now_ms)
         if tokens is not None and not tokens.is_fresh:
             self._charge()
@@ -114,8 +122,10 @@ class CompanyLine:
             self._remove(key)
             self.wake()
 
-    def begin(self, key: Key) -> None:
+    def begin(self, key: Key, *, suspect: bool = False) -> None:
         """A turn begins; to be called right after `place` said that it may."""
+        if suspect:
+            self._lines.suspect = key
         self._lines.running += key not in self.running
         self.running.add(key)
         if key in self._waiters:
@@ -127,6 +137,8 @@ class CompanyLine:
         if key not in self.running:
             return
         was_full = self._lines.running >= TURNS_MAX
+        if self._lines.suspect == key:
+            self._lines.suspect = None
         self.running.discard(key)
         self._lines.running -= 1
         if tokens > 0:
@@ -189,13 +201,15 @@ class CompanyLine:
 
 
 class Lines:
-    """The lines of all companies in one process. `running`: turns of all of them that run."""
+    """The lines of all companies in one process. `running`: turns of all of them that run;
+    `suspect`: the one of them in which a process died before."""
 
     def __init__(self, buckets: Buckets, clock: Clock, hosts: int) -> None:
         """`hosts`: so many processes share a company's limit of turns at once."""
         self.buckets = buckets
         self.clock = clock
         self.running = 0
+        self.suspect: Key | None = None
         self._hosts = hosts
         self._lines: dict[str, CompanyLine] = {}
         self._woken_last = ""

@@ -85,8 +85,9 @@ class Line(Protocol):
     `came_ms`: the arrival of the oldest message that the turn answers.
     """
 
-    def place(self, key: Key, came_ms: int) -> Place:
-        """Whether the conversation's turn may begin now."""
+    def place(self, key: Key, came_ms: int, *, suspect: bool = False) -> Place:
+        """Whether the conversation's turn may begin now. `suspect`: its process died in it, so it
+        is to run with no other such turn in this process."""
         ...
 
     def wait(self, key: Key, came_ms: int, woken: asyncio.Event) -> None:
@@ -97,7 +98,7 @@ class Line(Protocol):
         """It stands in line no longer, if it did."""
         ...
 
-    def begin(self, key: Key) -> None:
+    def begin(self, key: Key, *, suspect: bool = False) -> None:
         """Its turn begins; to be called right after `place` allowed it."""
         ...
 

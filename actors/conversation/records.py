@@ -89,6 +89,7 @@ def _started(start: decisions.Start, now_ms: int) -> TurnStarted:
         how=start.batch.how,
         join_reason=start.batch.reason,
         early=start.early,
+        alone=start.alone,
         window_ms=start.closing.window.length_ms,
         window_reason=start.closing.window.reason,
     )

@@ -48,6 +48,7 @@ class Turn(msgspec.Struct, frozen=True):
     """A turn between its start and its promise.
 
     `starts` counts the starts since one ended by itself: a process that dies leaves them standing.
+    `alone`: at the last one no other turn ran whose process had died before.
     `early`: the last start came before the window closed; `early_superseded` counts such drafts
     that a message made stale, which interrupts nobody; `superseded` counts the others.
     """
@@ -60,6 +61,7 @@ class Turn(msgspec.Struct, frozen=True):
     superseded: int = 0
     early_superseded: int = 0
     early: bool = False
+    alone: bool = False
     retry_at_ms: int = 0
 
 
@@ -115,6 +117,7 @@ def _started(turn: Turn | None, event: TurnStarted) -> Turn:
         starts=turn.starts + 1 if turn.covers == event.covers else 1,
         attempts=event.attempt,
         early=event.early,
+        alone=event.alone,
         retry_at_ms=0,
     )
 

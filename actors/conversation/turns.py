@@ -39,7 +39,9 @@ from actors.conversation.state import Open, Reply, State, Turn
 from actors.conversation.window import Closing, closes
 
 POISON_STARTS = 3
-"""A turn whose process died this often is set aside, so that the conversation goes on."""
+"""A turn whose process died this often is set aside, so that the conversation goes on; from the
+last of these starts on it runs with no other such turn beside it, so that it is not another's death
+that it is set aside for."""
 
 RESUMED_MAX = 6
 """A promised reply whose process died this often is set aside."""
@@ -72,7 +74,7 @@ def decide(state: State, work: Work, conduct: Conduct, now_ms: int, turn_prefix:
             return _after_failure(state.turn, work, now_ms)
         case Drafting() | Drafted() if state.turn is not None:
             return _with_draft(state, state.turn, work, batch, pace, now_ms)
-    if state.turn is not None and state.turn.starts >= POISON_STARTS:
+    if state.turn is not None and state.turn.starts >= POISON_STARTS and state.turn.alone:
         reason = f"its process died {state.turn.starts} times in this turn"
         return PutAside(state.turn.covers, reason, attempts=state.turn.attempts)
     turn_id = f"{turn_prefix}:{min(batch.seqs)}"
@@ -163,7 +165,7 @@ def _begin(
         return Wait("in line", place.reason, place.until_ms)
     if closing.closed:
         reason = _after_line(closing.reason, place)
-        return Start(turn.turn_id, batch, attempt, reason, closing, as_of)
+        return Start(turn.turn_id, batch, attempt, reason, closing, as_of, alone=is_suspect(turn))
     if not pace.early_lead_ms or turn.early_superseded >= EARLY_DRAFTS_MAX or not place.early:
         return Wait("window", closing.reason, closing.at_ms, window=closing.window)
     early_ms = closing.at_ms - pace.early_lead_ms
@@ -175,7 +177,14 @@ def _begin(
         f"early: the window closes in {(closing.at_ms - now_ms) / 1_000:.1f} s, "
         f"the model takes about {pace.early_lead_ms / 1_000:.1f} s"
     )
-    return Start(turn.turn_id, batch, attempt, reason, closing, as_of, early=True)
+    return Start(
+        turn.turn_id, batch, attempt, reason, closing, as_of, early=True, alone=is_suspect(turn)
+    )
+
+
+def is_suspect(turn: Turn | None) -> bool:
+    """Whether the process died in so many starts of the turn that the next is to be made alone."""
+    return turn is not None and turn.starts >= POISON_STARTS - 1
 
 
 def _after_line(reason: str, place: Place) -> str:

@@ -2,16 +2,20 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from actors.channels.message import Message
 from actors.conversation import host as hosts
-from actors.conversation.events import MessageReceived, encode
+from actors.conversation.events import MessageReceived, TurnStarted, decode, encode
 from actors.conversation.host import Delivery, Host
+from actors.conversation.line import Lines
 from actors.conversation.pace import Pace
+from actors.conversation.ports import Ports
+from actors.conversation.turns import POISON_STARTS
 from actors.errors import Retryable
 from actors.journal.keys import SLOTS, Key
-from tests.fakes import KEY, World, away, now, settle
+from tests.fakes import KEY, OnePersona, OwnLimits, World, away, now, settle
 
 ALL = range(SLOTS)
 
@@ -223,3 +227,37 @@ async def test_a_message_appended_just_before_a_record_is_not_skipped() -> None:
     world.journal.interrupt = interrupt
     await world.clock.advance(30)
     assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
+
+
+async def test_only_the_message_that_kills_its_process_is_set_aside() -> None:
+    """Three turns are drafted in one process, and one of them ends it, again and again."""
+    world = World()
+    poison = KEY
+    keys = [Key("acme", "322"), poison, Key("acme", "323")]
+    for key in keys:
+        await world.write("x", key=key)
+    for _ in range(POISON_STARTS + 1):
+        host = Host(_process(world), ALL, "a/0")
+        living = asyncio.create_task(host.live())
+        before = len(world.journal.raw_events(poison))
+        for _ in range(200):
+            await world.clock.advance(0.1)
+            events = world.journal.raw_events(poison)[before:]
+            if events and isinstance(decode(events[-1]), TurnStarted):
+                break  # the process dies over this draft, with all that runs beside it
+        living.cancel()
+        for task in list(host._running.values()):
+            task.cancel()
+        await settle()
+    ends = {key: world.journal.raw_events(key)[-1] for key in keys}
+    aside = [key for key, raw in ends.items() if b"set_aside" in raw]
+    assert aside == [poison]
+    assert len(world.channel.posted) == 2
+
+
+def _process(world: World) -> Ports:
+    """The same outside, with the lines of a process that has just begun."""
+    lines = Lines(world.spending, world.clock, hosts=1)
+    persona = world.ports.personas.persona("acme")
+    fresh = msgspec.structs.replace(persona, line=lines.of(OwnLimits()))
+    return msgspec.structs.replace(world.ports, personas=OnePersona(fresh))

@@ -339,9 +339,15 @@ def test_what_cannot_be_retried_is_set_aside(
 
 
 def test_a_turn_that_keeps_killing_its_process_is_set_aside() -> None:
+    once = at(11, State(open=messages(0), turn=running(1, starts=POISON_STARTS - 2)))
+    assert isinstance(once, Start) and not once.alone
     twice = State(open=messages(0), turn=running(1, starts=POISON_STARTS - 1))
-    assert isinstance(at(11, twice), Start)
-    thrice = State(open=messages(0), turn=running(1, starts=POISON_STARTS))
+    started = at(11, twice)
+    assert isinstance(started, Start) and started.alone
+    beside = State(open=messages(0), turn=running(1, starts=POISON_STARTS))
+    assert isinstance(at(11, beside), Start), "it may have been another's death"
+    alone = msgspec.structs.replace(running(1, starts=POISON_STARTS), alone=True)
+    thrice = State(open=messages(0), turn=alone)
     decision = at(11, thrice)
     assert isinstance(decision, PutAside)
     assert decision.seqs == (1,)

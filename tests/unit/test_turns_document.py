@@ -306,6 +306,7 @@ def test_the_event_that_is_shown_is_one() -> None:
         how=event["join"]["how"],
         join_reason=event["join"]["reason"],
         early=event["early"],
+        alone=event["alone"],
         window_ms=event["window_ms"],
         window_reason=event["window_reason"],
     )
