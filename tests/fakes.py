@@ -357,8 +357,9 @@ class MemoryChannel:
             raise self.faults["look"].pop(0)
         return self.seen
 
-    async def hand_over(self, note: Outgoing) -> None:
+    async def hand_over(self, note: Outgoing, check: Check) -> None:
         self.interrupt("hand over")
+        await check()
         self.calls.append("hand over")
         if self.faults["hand over"]:
             raise self.faults["hand over"].pop(0)

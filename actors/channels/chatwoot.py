@@ -161,14 +161,15 @@ class Chatwoot:
             last_person(last if messages is None else messages, via, after),
         )
 
-    async def hand_over(self, note: Outgoing) -> None:
+    async def hand_over(self, note: Outgoing, check: Check) -> None:
         """Passes the conversation to a person: a private note with the reason, and status open.
 
         With an agent's token Chatwoot assigns the conversation to that agent as well.
         """
-        await self._leave_note(note)
+        await self._leave_note(note, check)
         what = f"Chatwoot, opening conversation {note.conversation_id} for a person"
         async with self._places:
+            await check()
             # Always with the status: without one, Chatwoot toggles.
             await self._post(f"{note.conversation_id}/toggle_status", {"status": "open"}, what)
 
@@ -269,7 +270,7 @@ class Chatwoot:
             # Asked again each time: Chatwoot may be upgraded while this runs.
             return None
 
-    async def _leave_note(self, note: Outgoing) -> None:
+    async def _leave_note(self, note: Outgoing, check: Check) -> None:
         if note.reply_id in self._noted:
             return
         found = await self.find(note)
@@ -280,6 +281,7 @@ class Chatwoot:
         what = f"Chatwoot, note {note.reply_id} in conversation {note.conversation_id}"
         try:
             async with self._places:
+                await check()
                 await self._post_message(note, what, private=True)
         except Retryable as error:
             if blind and error.doubtful:

@@ -25,7 +25,7 @@ class JournalChannel:
     ) -> Seen | None:
         """None: all there is to see stands in the journal."""
 
-    async def hand_over(self, note: Outgoing) -> None:
+    async def hand_over(self, note: Outgoing, check: Check) -> None:
         """The journal's own event says it."""
 
     async def typing(self, cue: Cue) -> None:

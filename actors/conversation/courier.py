@@ -129,12 +129,17 @@ class Courier:
         return Stands(sent, found=False)
 
     async def hand_over(self, reply: Reply, persona: Persona) -> NotTaken | Refused | None:
-        """Passes the conversation to a person; None if that is done."""
+        """Passes the conversation to a person; None if that is done.
+
+        Raises errors.Fenced when another holds the pen.
+        """
         told = "\n\n".join(filter(None, [reply.hand_over, reply.held_text]))
         note = self._outgoing(reply, "hand-over", told)
         await self._pen.check()
         try:
-            await self._channel(persona, reply.channel).hand_over(note)
+            await self._channel(persona, reply.channel).hand_over(note, self._pen.check)
+        except Fenced:
+            raise
         except Retryable as error:
             return NotTaken(str(error), error.after_s, error.doubtful)
         except Permanent as error:

@@ -31,7 +31,7 @@ class Channel(Protocol):
     Unreadable where the channel cannot say. `look` tells what stands in the conversation after a
     message, None where the channel cannot say; `newest_message_id` is the newest message that is
     known, to save it the trouble. `hand_over` passes the conversation to a person, with a note to
-    them; repeating it changes nothing.
+    them; it calls `check` before each post and may be repeated: that changes nothing.
     """
 
     async def send(self, reply: Outgoing, check: Check) -> str: ...
@@ -42,7 +42,7 @@ class Channel(Protocol):
         self, conversation_id: str, after_message_id: str, newest_message_id: str
     ) -> Seen | None: ...
 
-    async def hand_over(self, note: Outgoing) -> None: ...
+    async def hand_over(self, note: Outgoing, check: Check) -> None: ...
 
     async def typing(self, cue: Cue) -> None: ...
 

@@ -341,7 +341,7 @@ async def test_a_hand_over_leaves_one_note_and_opens_the_conversation(
 ) -> None:
     await steer(peers, bot_token=bot, conversations={"77": {"status": status}})
     for _ in range(2):
-        await chatwoot.hand_over(NOTE)
+        await chatwoot.hand_over(NOTE, nobody_else)
     found = await seen(peers)
     assert noted(found) == [NOTE.text]
     assert found["messages"]["77"][0]["content_attributes"] == {MARKER: NOTE.reply_id}
@@ -355,8 +355,8 @@ async def test_a_hand_over_that_failed_on_the_way_is_repeated_whole(
     await steer(peers, faults=faults)
     for _ in range(2):
         with pytest.raises(Retryable):
-            await chatwoot.hand_over(NOTE)
-    await chatwoot.hand_over(NOTE)
+            await chatwoot.hand_over(NOTE, nobody_else)
+    await chatwoot.hand_over(NOTE, nobody_else)
     found = await seen(peers)
     assert noted(found) == [NOTE.text]
     assert found["statuses"] == [["77", "open"]]
@@ -375,9 +375,9 @@ async def test_a_note_that_cannot_be_read_back_is_posted_at_most_once(
 ) -> None:
     await steer(peers, bot_token=True, bot_reads=False, faults={"message": [fault]})
     with pytest.raises(Retryable):
-        await chatwoot.hand_over(NOTE)
-    await chatwoot.hand_over(NOTE)
-    await chatwoot.hand_over(NOTE)
+        await chatwoot.hand_over(NOTE, nobody_else)
+    await chatwoot.hand_over(NOTE, nobody_else)
+    await chatwoot.hand_over(NOTE, nobody_else)
     found = await seen(peers)
     assert len(noted(found)) == notes
     assert found["statuses"] == [["77", "open"], ["77", "open"]]

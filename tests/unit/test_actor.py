@@ -719,6 +719,23 @@ async def test_a_hand_over_that_fails_is_tried_again() -> None:
     assert happened(world, HandedOver) == ["HandedOver"]
 
 
+async def test_a_hand_over_is_left_to_whoever_took_the_pen_during_it() -> None:
+    world = World()
+    world.model.hand_over = "wants a refund"
+
+    def another_takes_over(what: str) -> None:
+        if what == "hand over":
+            now(world.journal.activate(KEY, "another"))
+
+    world.channel.interrupt = another_takes_over
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    with pytest.raises(Fenced):
+        async with running(actor):
+            await world.clock.advance(30)
+    assert world.channel.notes == []
+
+
 # Attachments.
 
 
