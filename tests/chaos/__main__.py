@@ -21,6 +21,15 @@ CUSTOMERS = 240
 DURABILITIES = ("everysec", "always")
 
 
+NODE_LOSS = {
+    "RAY_health_check_initial_delay_ms": "3000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""As in ray-cluster.yaml; by default Ray takes 15 s and more to notice that a node is gone."""
+
+
 def in_turn(dice: random.Random, kinds: list[Doing]) -> Iterator[Doing]:
     """Every kind once, in some order, then again in another."""
     for _ in itertools.count():
@@ -57,7 +66,7 @@ def main() -> None:
     kinds = [NAMED[name] for name in asked.only] or list(faults.ALL)
     doings = list(itertools.islice(in_turn(random.Random(seed), kinds), round(asked.minutes * 60)))
     with tempfile.TemporaryDirectory(prefix="turnwise-chaos-") as directory, peers() as url:
-        settings = {"REPLICAS": "2", "HOSTS": "2", "DURABILITY": asked.durability}
+        settings = {"REPLICAS": "2", "HOSTS": "2", "DURABILITY": asked.durability, **NODE_LOSS}
         with running(Place(Path(directory), url, **settings)) as place:
             until_s = asked.minutes * 60
             report = asyncio.run(
