@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import itertools
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ NAMED: dict[str, Doing] = {
 def main() -> None:
     """Exits with 1 if a message was lost, doubled or reordered, or two turns overlapped."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the service ends with this process
     seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     peers = contextmanager(served_peers)
