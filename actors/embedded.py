@@ -242,6 +242,7 @@ def ray_environment() -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # its ports would listen on all interfaces
         "RAY_SERVE_LOG_TO_STDERR": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "actors.web.front.middlewares",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # or a dead proxy is noticed after 10 s
         # A host that stands still does not end when asked; its successor waits for so long.
         "RAY_kill_worker_timeout_milliseconds": "1000",

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import itertools
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,15 @@ from tests.places import Place, running
 MINUTES_MAX = 24 * 60
 CUSTOMERS = 240
 DURABILITIES = ("everysec", "always")
+
+
+NODE_LOSS = {
+    "RAY_health_check_initial_delay_ms": "3000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""As in ray-cluster.yaml; by default Ray takes 15 s and more to notice that a node is gone."""
 
 
 def in_turn(dice: random.Random, kinds: list[Doing]) -> Iterator[Doing]:
@@ -51,13 +61,14 @@ NAMED: dict[str, Doing] = {
 def main() -> None:
     """Exits with 1 if a message was lost, doubled or reordered, or two turns overlapped."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the service ends with this process
     seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     peers = contextmanager(served_peers)
     kinds = [NAMED[name] for name in asked.only] or list(faults.ALL)
     doings = list(itertools.islice(in_turn(random.Random(seed), kinds), round(asked.minutes * 60)))
     with tempfile.TemporaryDirectory(prefix="turnwise-chaos-") as directory, peers() as url:
-        settings = {"REPLICAS": "2", "HOSTS": "2", "DURABILITY": asked.durability}
+        settings = {"REPLICAS": "2", "HOSTS": "2", "DURABILITY": asked.durability, **NODE_LOSS}
         with running(Place(Path(directory), url, **settings)) as place:
             until_s = asked.minutes * 60
             report = asyncio.run(

@@ -4,6 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from actors.conversation.events import (
+    PartSent,
+    ReplyCommitted,
+    ReplySent,
+    ReplyWithheld,
+    SendFailed,
+    SetAside,
+    TurnFailed,
+    TurnStarted,
+)
 from tests.chaos.customers import Customers, now_ms
 from tests.chaos.sightings import Fault
 from tests.chaos.verdict import Journal, Verdict, judge
@@ -37,6 +47,21 @@ CHANCES = {
     "completion": [(0.03, {"status": 503}), (0.02, {"drop": True}), (0.05, {"delay_s": 2.0})],
 }
 """What Chatwoot and the model do wrong by themselves, and how often."""
+
+STOPPED_MS = 8_000
+"""A stop takes no longer, and no start is over as soon."""
+
+OF_THE_ACTOR = (
+    TurnStarted
+    | TurnFailed
+    | ReplyCommitted
+    | SendFailed
+    | PartSent
+    | ReplySent
+    | ReplyWithheld
+    | SetAside
+)
+"""Events that only who holds the conversation writes."""
 
 MODEL_DELAY_S = 0.4
 SLOWEST = 6
@@ -152,6 +177,8 @@ def _report(world: World, recoveries: list[Recovery], seed: int, began_ms: float
     ends = [*(recovery.fault.began_ms for recovery in recoveries[1:]), now_ms()]
     for recovery, end_ms in zip(recoveries, ends, strict=True):
         _look_back(recovery, end_ms, acked, verdict.answered_ms)
+        if recovery.fault.ready_ms is not None:
+            recovery.taken_up_s = _taken_up_s(recovery.fault, acked, verdict.answered_ms, journals)
     last_ms = max((recovery.fault.ended_ms for recovery in recoveries), default=began_ms)
     late = [verdict.answered_ms.get(name, now_ms()) for name, at in acked.items() if at <= last_ms]
     return Report(
@@ -198,6 +225,31 @@ def _look_back(
         and answered[name] > fault.began_ms
     ]
     recovery.longest_wait_s = max((until - at for at, until in waited), default=0) / 1_000
-    if fault.ready_ms is not None:
-        left = [until for at, until in waited if at < fault.ready_ms - 3_000]
-        recovery.taken_up_s = max(0.0, (max(left, default=0) - fault.ready_ms) / 1_000)
+
+
+def _taken_up_s(
+    fault: Fault,
+    acked: dict[tuple[int, int], float],
+    answered: dict[tuple[int, int], float],
+    journals: dict[int, Journal],
+) -> float:
+    """How long after it was ready the next version had begun on everything that was left: asked the
+    model, or seen to a promised answer. A stop leaves what was accepted before it."""
+    assert fault.ready_ms is not None
+    left = {
+        name[0]
+        for name, at_ms in acked.items()
+        if at_ms < fault.began_ms and answered.get(name, now_ms()) > fault.began_ms + STOPPED_MS
+    }
+    begun_ms = [
+        next(
+            (
+                event.at_ms
+                for _, event in journals[conversation]
+                if isinstance(event, OF_THE_ACTOR) and event.at_ms > fault.began_ms + STOPPED_MS
+            ),
+            now_ms(),
+        )
+        for conversation in left
+    ]
+    return max(0.0, (max(begun_ms, default=0.0) - fault.ready_ms) / 1_000)

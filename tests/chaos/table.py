@@ -19,7 +19,7 @@ BACK_S = {
 """Within so long after the fault the host's customers are served again."""
 
 TAKEN_UP_S = 5.0
-"""What a stop left is answered within so long after the next version is ready."""
+"""What a stop left is taken up within so long after the next version is ready."""
 
 ANSWERED_S = 30.0
 
@@ -89,7 +89,9 @@ def kinds(report: Report) -> list[Row]:
         taken_s = [r.taken_up_s for r in of_kind if r.taken_up_s is not None]
         if taken_s:
             aim, met = f"≤ {TAKEN_UP_S:g} s", _met(max(taken_s), TAKEN_UP_S)
-            rows.append(("  what was left, after ready", aim, _seconds(max(taken_s)), met))
+            rows.append(
+                ("  what was left is taken up after ready", aim, _seconds(max(taken_s)), met)
+            )
         if kind.startswith("rolling"):
             rows.append(("  requests dropped", "0", str(failed), _met(failed, 0)))
     return rows
