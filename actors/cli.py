@@ -158,7 +158,7 @@ def _with_parts(work: "Callable[[Parts], Awaitable[T]]") -> T:
             await parts.directory.refresh(parts.redis)
             return await work(parts)
         finally:
-            await parts.redis.aclose()
+            await parts.redis.aclose(close_connection_pool=True)
 
     if not read_settings().redis_url.get_secret_value():
         raise Misconfigured("REDIS_URL is not set; `. .turnwise/env` sets it for a local run")

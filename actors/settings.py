@@ -29,6 +29,7 @@ from actors.fields import (
     HostName,
     Hours,
     Label,
+    RedisUrl,
     Schema,
     Seconds,
     Secret,
@@ -205,7 +206,7 @@ class Settings(Behaviour, BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
     # Where things are.
-    redis_url: SecretStr = SecretStr("")
+    redis_url: RedisUrl = SecretStr("")
     ray_address: str = ""
     bind_address: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65_535)

@@ -1,12 +1,14 @@
 """Keeps the journals in Redis: appends, hands over the pen, records, reads, trims."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 
 from actors import lua
-from actors.errors import Fenced, Retryable
+from actors.conditions import NO_REPLICA, Outage
+from actors.errors import Fenced
 from actors.journal.entries import (
     Activation,
     Appended,
@@ -48,6 +50,9 @@ COUNTERS_LIFE_MS = 400 * 24 * 3_600 * 1_000
 REPLICA_ACK_MS = 1_000
 """With durability `replicated`: how long a replica may take to confirm, milliseconds."""
 
+PROBE_KEY = "turnwise:probe"
+PROBE_LIFE_MS = 10_000
+
 
 def _entries(found: Any) -> tuple[Entry, ...]:
     return tuple(
@@ -78,8 +83,9 @@ class Journal:
     ) -> Appended | Full:
         """Puts a customer's message in the journal; the same `message_id` is put there once."""
         keys = redis_keys(key)
-        with translating():
+        async with self._writing() as redis:
             answer = await self._append(
+                client=redis,
                 keys=[
                     keys.journal,
                     keys.seen,
@@ -102,16 +108,23 @@ class Journal:
             )
             if answer[0] == b"full":
                 return Full(answer[1])
-            if self._replicas:
-                await self._confirmed()
+            await self._confirmed(redis)
         return Appended(answer[0] == b"appended", *answer[1:])
 
-    async def _confirmed(self) -> None:
-        confirmed = await self._redis.wait(self._replicas, REPLICA_ACK_MS)
-        if confirmed < self._replicas:
-            raise Retryable(
-                f"{confirmed} of {self._replicas} Redis replicas have it", doubtful=True
-            )
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Redis]:
+        """The client for a write and, where replicas have to confirm it, for the question: one
+        connection, since WAIT is about the writes of its own connection alone."""
+        with translating():
+            if not self._replicas:
+                yield self._redis
+                return
+            async with self._redis.client() as one:
+                yield one
+
+    async def _confirmed(self, redis: Redis) -> None:
+        if self._replicas and await redis.wait(self._replicas, REPLICA_ACK_MS) < self._replicas:
+            raise Outage(NO_REPLICA, doubtful=True)
 
     async def activate(self, key: Key, holder: str) -> Activation:
         """Takes the pen: writes under older epochs are refused from here on.
@@ -141,16 +154,16 @@ class Journal:
         The same `note_id` is put there once, "" any number of times.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._writing() as redis:
             answer = await self._note(
+                client=redis,
                 keys=[keys.journal, keys.seen, keys.meta, keys.waiting, keys.conversations],
                 args=[str(key), note_id, raw, at_ms, only, EVENTS_KEPT_MAX],
             )
-            if answer[0] != b"noted":
-                return None
-            if self._replicas:
-                await self._confirmed()
-        return Noted(answer[1])
+            if answer[0] != b"skipped":
+                # Also a repeat: what it repeats may not have been confirmed yet.
+                await self._confirmed(redis)
+        return Noted(answer[1]) if answer[0] == b"noted" else None
 
     async def record(self, key: Key, write: Write) -> tuple[int, int]:
         """Writes events under the pen; returns their first and last sequence number.
@@ -158,8 +171,9 @@ class Journal:
         A repeat of a write changes nothing. Raises Fenced if another holds the pen.
         """
         keys = redis_keys(key)
-        with translating():
+        async with self._writing() as redis:
             answer = await self._record(
+                client=redis,
                 keys=[keys.journal, keys.meta, keys.waiting, keys.unanswered, keys.loads],
                 args=[
                     str(key),
@@ -174,8 +188,8 @@ class Journal:
                     *write.events,
                 ],
             )
-            if self._replicas and answer[0] != b"fenced":
-                await self._confirmed()
+            if answer[0] != b"fenced":
+                await self._confirmed(redis)
         if answer[0] == b"fenced":
             raise Fenced(
                 f"conversation {key}: epoch {write.epoch} is over, {answer[1]} holds the pen"
@@ -317,7 +331,9 @@ class Journal:
             )
         return int(answer[1]) if answer[0] == b"trimmed" else None
 
-    async def ping(self) -> None:
-        """Raises Retryable if Redis does not answer."""
-        with translating():
-            await self._redis.ping()
+    async def probe(self) -> None:
+        """Writes a key of a short life, as a message would be written: reading alone does not tell
+        that Redis is full or a replica. Raises Outage, which names what is the matter."""
+        async with self._writing() as redis:
+            await redis.set(PROBE_KEY, 1, px=PROBE_LIFE_MS)
+            await self._confirmed(redis)
