@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from actors.wiring import Parts
 
 T = TypeVar("T")
+TOKEN = re.compile(r"[!-+\--~]{16,1024}")
 Seconds = Annotated[float | None, typer.Option(min=0, max=3_600)]
 
 
@@ -161,6 +163,26 @@ def catch_up_command(company: Annotated[str, typer.Argument(help="the company's 
         print(_with_parts(found))
 
 
+@app.command(name="hash-token")
+def hash_token() -> None:
+    """Print the hash of a token, to be set in its place: API_TOKEN, api_token, ADMIN_TOKEN.
+
+    The token comes on standard input: on a command line others on the machine could read it.
+    """
+    from getpass import getpass
+
+    from actors.tokens import hashed
+
+    with exit_if_misconfigured():
+        token = getpass("token: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        if not TOKEN.fullmatch(token):
+            raise Misconfigured(
+                "a token is one line of 16 to 1,024 visible ASCII characters without spaces and "
+                "commas, such as `openssl rand -hex 32` prints"
+            )
+        print(hashed(token))
+
+
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1_000)
 
@@ -175,7 +197,7 @@ def _with_parts(work: "Callable[[Parts], Awaitable[T]]") -> T:
             await parts.directory.refresh(parts.redis)
             return await work(parts)
         finally:
-            await parts.redis.aclose()
+            await parts.redis.aclose(close_connection_pool=True)
 
     if not read_settings().redis_url.get_secret_value():
         raise Misconfigured("REDIS_URL is not set; `. .turnwise/env` sets it for a local run")

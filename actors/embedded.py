@@ -19,10 +19,14 @@ from pathlib import Path
 
 import psutil
 from redis import Redis
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from actors.clock import SystemClock
+from actors.conditions import condition_of
 from actors.errors import Misconfigured
+from actors.journal.stream import PROBE_KEY, PROBE_LIFE_MS
 from actors.settings import Settings
 
 RUN_MARK = "TURNWISE_RUN"
@@ -204,27 +208,26 @@ class EmbeddedRedis:
 def check_redis(url: str) -> None:
     """Raises Misconfigured, one sentence without the password, if Redis cannot be used."""
     try:
-        client = Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
-    except ValueError as error:
-        raise Misconfigured(f"REDIS_URL is not a Redis address: {error}") from error
-    where = "{host}:{port}".format(
-        **{"host": "?", "port": "?", **client.connection_pool.connection_kwargs}
-    )
+        client = Redis.from_url(
+            url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
+    except ValueError:
+        # Without its reason, which quotes what it took for the port: a part of the password.
+        raise Misconfigured(
+            "REDIS_URL is not a Redis address; write redis://:<password>@<host>:<port>/0, the "
+            "password percent-encoded, and known options alone after a ?"
+        ) from None
+    at = client.connection_pool.connection_kwargs
+    where = at.get("path") or f"{at.get('host', '?')}:{at.get('port', '?')}"
     with contextlib.closing(client):
         try:
-            client.ping()
-        except BusyLoadingError as error:
-            raise Misconfigured(f"Redis at {where} is still loading its data") from error
-        except AuthenticationError as error:
-            raise Misconfigured(
-                f"Redis at {where} refuses the password; correct it in REDIS_URL"
-            ) from error
-        except ResponseError as error:
-            raise Misconfigured(f"Redis at {where} refuses us: {error}; see REDIS_URL") from error
+            client.set(PROBE_KEY, 1, px=PROBE_LIFE_MS)
+        except TypeError:
+            raise Misconfigured("REDIS_URL has an option after its ? that is not known") from None
         except (RedisError, OSError) as error:
-            raise Misconfigured(
-                f"Redis at {where} cannot be reached; start it or correct REDIS_URL"
-            ) from error
+            condition = condition_of(error)
+            said = condition.says if condition else "Redis refuses us; see its log, and REDIS_URL"
+            raise Misconfigured(f"Redis at {where}{said.removeprefix('Redis')}") from error
 
 
 # Ray

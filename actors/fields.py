@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import NoDecode
 
+from actors.tokens import why_none
+
 PASSPHRASE_CHARS_MIN = 16
+OPERATOR_TOKEN_CHARS_MIN = 16
 SCHEMA_CHARS_MAX = 16_384
 """The largest JSON schema of a tool's parameters."""
 
@@ -92,6 +96,42 @@ def _no_short_passphrase(given: SecretStr) -> SecretStr:
     return given
 
 
+def _redis_url(given: SecretStr) -> SecretStr:
+    """Says nothing of the address itself: what it takes for a port or a path may be the password's
+    second half."""
+    url = given.get_secret_value()
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 -- raises where it is no number
+        whole = "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        whole = False
+    if url and (not whole or parts.scheme not in ("redis", "rediss", "unix")):
+        raise ValueError(
+            "it is not a Redis address; write redis://:<password>@<host>:<port>/0 (rediss:// for "
+            "TLS), with every / ? # @ % of the password percent-encoded"
+        )
+    return given
+
+
+def _token(given: SecretStr) -> SecretStr:
+    if (why := why_none(given.get_secret_value())) is not None:
+        raise ValueError(why)
+    return given
+
+
+def _operator_tokens(given: SecretStr) -> SecretStr:
+    tokens = several(given)
+    for token in tokens:
+        _token(SecretStr(token))
+    if not tokens or any(len(token) < OPERATOR_TOKEN_CHARS_MIN for token in tokens):
+        raise ValueError(
+            f"a token has at least {OPERATOR_TOKEN_CHARS_MIN} characters; several have commas "
+            "between them"
+        )
+    return given
+
+
 def _schema(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), Mapping):
         raise ValueError('a JSON schema of an object is needed: type = "object", and properties')
@@ -106,6 +146,11 @@ def _schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 CompanyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Secret = Annotated[SecretStr, Field(min_length=1)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Token = Annotated[Secret, AfterValidator(_token)]
+"""A bearer token that callers send, or `sha256:` and its SHA-256."""
+
+OperatorTokens = Annotated[SecretStr, AfterValidator(_operator_tokens)]
 SecretsKey = Annotated[SecretStr, AfterValidator(_no_short_passphrase)]
 Several = Annotated[tuple[_T, ...], NoDecode, BeforeValidator(several), Field(max_length=100)]
 """Values of one kind: a list, or one text with commas between them (a variable is always one)."""

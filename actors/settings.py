@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     AnyHttpUrl,
@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from actors.errors import Misconfigured
 from actors.fields import (
     CompanyId,
+    OperatorTokens,
+    RedisUrl,
     Secret,
     SecretsKey,
 )
@@ -53,7 +55,7 @@ class Settings(Behaviour, BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
 
     # Where things are.
-    redis_url: SecretStr = SecretStr("")
+    redis_url: RedisUrl = SecretStr("")
     ray_address: str = ""
     bind_address: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65_535)
@@ -85,7 +87,7 @@ class Settings(Behaviour, BaseSettings):
     companies_file: Path | None = None
 
     # The operator's.
-    admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    admin_token: OperatorTokens | None = None
     secrets_key: SecretsKey | None = None
 
     # Size and bounds.

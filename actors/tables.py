@@ -29,6 +29,7 @@ from actors.fields import (
     Secret,
     Several,
     Status,
+    Token,
     ToolName,
     Zone,
 )
@@ -148,7 +149,7 @@ class CompanySettings(Table, Behaviour):
     tune: bool = False
     waiting_max: int | None = Field(None, ge=1)
     retention_days: int = Field(90, ge=1, le=36_500)
-    api_token: Secret | None = None
+    api_token: Several[Token] = ()
     webchat: bool = False
     webchat_agent: bool = False
     chatwoot: ChatwootSettings | None = None

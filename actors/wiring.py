@@ -12,6 +12,7 @@ from actors.clock import Clock, Dice, Ids, SystemClock, SystemDice, SystemIds
 from actors.companies.directory import Directory
 from actors.conversation.counting import Counting
 from actors.conversation.ports import Ports
+from actors.errors import Misconfigured
 from actors.journal.dead_letters import DeadLetters
 from actors.journal.stream import Journal
 from actors.llm.custom import check_callables
@@ -30,15 +31,18 @@ REDIS_TIMEOUT_S = 3.0
 
 def redis_client(settings: Settings) -> Redis:
     """A client that fails fast and does not repeat by itself: callers know what may be repeated."""
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
-        max_connections=REDIS_CONNECTIONS_MAX,
-        timeout=None,
-        socket_connect_timeout=REDIS_CONNECT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            settings.redis_url.get_secret_value(),
+            max_connections=REDIS_CONNECTIONS_MAX,
+            timeout=None,
+            socket_connect_timeout=REDIS_CONNECT_S,
+            socket_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+    except ValueError:  # without its words, which quote the address
+        raise Misconfigured("REDIS_URL has an option after its ? with a wrong value") from None
     return Redis(connection_pool=pool)
 
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from actors import lua
+from actors.conditions import Outage, condition_of
 from actors.errors import Misconfigured, Retryable
 
 TABLES_KEY = "turnwise:{companies}"
@@ -95,4 +96,11 @@ def _translating() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise Retryable(f"the companies cannot be read or stored, Redis: {error}") from error
+        condition = condition_of(error)
+        if condition is not None:
+            raise Outage(condition, doubtful=False) from error
+        # Such as a key that somebody wrote by hand. Redis's words may hold what it was sent.
+        raise Retryable(
+            f"the companies cannot be read or stored: Redis refuses it ({type(error).__name__}); "
+            f"look at its keys {TABLES_KEY} and {VERSION_KEY}"
+        ) from error

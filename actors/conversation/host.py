@@ -114,7 +114,7 @@ class Host:
     async def live(self) -> None:
         """Recovers what is unanswered, then sweeps for ever."""
         # Not a deadline: the loop of the process, ended by cancelling it.
-        stray_ms = 0
+        stray_ms, trouble = 0, ""
         while True:
             try:
                 await self._ports.log.stay_alive(self._holder)
@@ -122,10 +122,15 @@ class Host:
                 if taken:
                     _log.info("took up %d conversations", taken)
                 stray_ms = STRAY_MS
+                if trouble:
+                    _log.info("sweeps again")
+                trouble = ""
             except Permanent:
                 raise
             except Exception as error:  # noqa: BLE001 -- the loop of a process outlives any one round
-                _log.warning("sweep failed: %s", error)
+                if str(error) != trouble:
+                    _log.warning("sweep failed, and is tried again: %s", error)
+                trouble = str(error)
             self._let_go_of_idle()
             await self._ports.clock.sleep(1.0 if stray_ms == 0 else SWEEP_S)
 

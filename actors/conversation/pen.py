@@ -142,13 +142,14 @@ class Pen:
 
     async def patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats a call while Redis is away: what is accepted waits, nothing is given up."""
-        failures = 0
+        failures, told = 0, ""
         while True:
             try:
                 return await call()
             except Retryable as error:
                 pause_s = AWAY_PAUSES_S[min(failures, len(AWAY_PAUSES_S) - 1)]
-                if failures == 0:
-                    _log.warning("conversation %s waits: %s", self._key, error)
+                if str(error) != told:  # a Redis that was away may come back with another trouble
+                    told = str(error)
+                    _log.warning("conversation %s waits: %s", self._key, told)
                 failures += 1
                 await self._clock.sleep(pause_s)

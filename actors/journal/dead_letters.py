@@ -11,7 +11,7 @@ from actors import lua
 from actors.journal.entries import Buried, Exhumed
 from actors.journal.keys import SLOTS, Key, dead_key, graves_key, redis_keys
 from actors.journal.outages import translating
-from actors.journal.replicas import confirmed
+from actors.journal.replicas import confirmed, one_connection
 from actors.journal.stream import EVENTS_KEPT_MAX, SLOT_PAGE
 
 
@@ -30,31 +30,31 @@ class DeadLetters:
         """Takes dead letter `letter` off the list, by an event; the messages `waiting` are
         unanswered again. None if it is not on the list any more. Raises Retryable."""
         keys = redis_keys(key)
+        named = [
+            keys.journal,
+            keys.meta,
+            keys.waiting,
+            keys.unanswered,
+            keys.loads,
+            keys.dead,
+            keys.graves,
+        ]
+        again = ",".join(map(str, waiting))
+        args: list[str | int | bytes] = [
+            str(key),
+            key.company_id,
+            letter,
+            raw,
+            at_ms,
+            EVENTS_KEPT_MAX,
+            again,
+        ]
         with translating():
-            answer = await self._exhume(
-                keys=[
-                    keys.journal,
-                    keys.meta,
-                    keys.waiting,
-                    keys.unanswered,
-                    keys.loads,
-                    keys.dead,
-                    keys.graves,
-                ],
-                args=[
-                    str(key),
-                    key.company_id,
-                    letter,
-                    raw,
-                    at_ms,
-                    EVENTS_KEPT_MAX,
-                    ",".join(map(str, waiting)),
-                ],
-            )
-            if answer[0] != b"exhumed":
-                return None
-            await confirmed(self._redis, self._replicas)
-        return Exhumed(answer[1])
+            async with one_connection(self._redis, self._replicas) as redis:
+                answer = await self._exhume(client=redis, keys=named, args=args)
+                # Also a repeat: what it repeats may not have been confirmed yet.
+                await confirmed(redis, self._replicas)
+        return Exhumed(answer[1]) if answer[0] == b"exhumed" else None
 
     async def buried(self, company_id: str) -> list[Buried]:
         """The company's dead letters, oldest first; of each slot those of the SLOT_PAGE

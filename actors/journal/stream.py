@@ -30,7 +30,7 @@ from actors.journal.keys import (
     unanswered_key,
 )
 from actors.journal.outages import translating
-from actors.journal.replicas import confirmed
+from actors.journal.replicas import confirmed, one_connection
 from actors.lanes import Lanes
 
 EVENTS_KEPT_MAX = 10_000
@@ -58,6 +58,9 @@ CALLS_MAX = 56
 
 CALLS_PER_COMPANY_MAX = 28
 """Of one company at most half: while its flood waits for Redis, the others' calls do not."""
+
+PROBE_KEY = "turnwise:probe"
+PROBE_LIFE_MS = 10_000
 
 
 def _entries(found: Any) -> tuple[Entry, ...]:
@@ -90,8 +93,9 @@ class Journal:
     ) -> Appended | Full:
         """Puts a customer's message in the journal; the same `message_id` is put there once."""
         keys = redis_keys(key)
-        async with self._calling(key):
+        async with self._writing(key) as redis:
             answer = await self._append(
+                client=redis,
                 keys=[
                     keys.journal,
                     keys.seen,
@@ -114,7 +118,7 @@ class Journal:
             )
             if answer[0] == b"full":
                 return Full(answer[1])
-            await confirmed(self._redis, self._replicas)
+            await confirmed(redis, self._replicas)
         return Appended(answer[0] == b"appended", *answer[1:])
 
     @asynccontextmanager
@@ -123,6 +127,13 @@ class Journal:
         async with self._lanes.place(key.company_id):
             with translating():
                 yield
+
+    @asynccontextmanager
+    async def _writing(self, key: Key) -> AsyncIterator[Redis]:
+        """The client for a write about a conversation, and for the question whether replicas have
+        it."""
+        async with self._calling(key), one_connection(self._redis, self._replicas) as redis:
+            yield redis
 
     async def activate(self, key: Key, holder: str) -> Activation:
         """Takes the pen: writes under older epochs are refused from here on.
@@ -152,15 +163,16 @@ class Journal:
         The same `note_id` is put there once, "" any number of times.
         """
         keys = redis_keys(key)
-        async with self._calling(key):
+        async with self._writing(key) as redis:
             answer = await self._note(
+                client=redis,
                 keys=[keys.journal, keys.seen, keys.meta, keys.waiting, keys.conversations],
                 args=[str(key), note_id, raw, at_ms, only, EVENTS_KEPT_MAX],
             )
-            if answer[0] != b"noted":
-                return None
-            await confirmed(self._redis, self._replicas)
-        return Noted(answer[1])
+            if answer[0] != b"skipped":
+                # Also a repeat: what it repeats may not have been confirmed yet.
+                await confirmed(redis, self._replicas)
+        return Noted(answer[1]) if answer[0] == b"noted" else None
 
     async def record(self, key: Key, write: Write) -> tuple[int, int]:
         """Writes events under the pen; returns their first and last sequence number.
@@ -168,8 +180,9 @@ class Journal:
         A repeat of a write changes nothing. Raises Fenced if another holds the pen.
         """
         keys = redis_keys(key)
-        async with self._calling(key):
+        async with self._writing(key) as redis:
             answer = await self._record(
+                client=redis,
                 keys=[
                     keys.journal,
                     keys.meta,
@@ -195,7 +208,7 @@ class Journal:
                 ],
             )
             if answer[0] != b"fenced":
-                await confirmed(self._redis, self._replicas)
+                await confirmed(redis, self._replicas)
         if answer[0] == b"fenced":
             raise Fenced(
                 f"conversation {key}: epoch {write.epoch} is over, {answer[1]} holds the pen"
@@ -372,7 +385,10 @@ class Journal:
             )
         return int(answer[1]) if answer[0] == b"trimmed" else None
 
-    async def ping(self) -> None:
-        """Raises Retryable if Redis does not answer."""
+    async def probe(self) -> None:
+        """Writes a key of a short life, as a message would be written: reading alone does not tell
+        that Redis is full or a replica. Raises Outage, which names what is the matter."""
         with translating():
-            await self._redis.ping()
+            async with one_connection(self._redis, self._replicas) as redis:
+                await redis.set(PROBE_KEY, 1, px=PROBE_LIFE_MS)
+                await confirmed(redis, self._replicas)

@@ -116,7 +116,7 @@ async def test_redis_away_is_retryable_and_doubtful(tmp_path: Path) -> None:
         {"redis_url": f"redis://127.0.0.1:{port}/0", "data_dir": tmp_path}
     )
     parts = wiring.build(settings)
-    with pytest.raises(Retryable, match="Redis is away") as caught:
+    with pytest.raises(Retryable, match="redis away: Redis cannot be reached") as caught:
         await append(parts.journal, "a")
     assert caught.value.doubtful
 
@@ -124,7 +124,7 @@ async def test_redis_away_is_retryable_and_doubtful(tmp_path: Path) -> None:
 async def test_a_full_redis_is_retryable(journal: Journal, redis: Redis) -> None:
     await redis.config_set("maxmemory", "1")
     try:
-        with pytest.raises(Retryable, match="takes no writes"):
+        with pytest.raises(Retryable, match="redis full: "):
             await append(journal, "a")
     finally:
         await redis.config_set("maxmemory", "0")
@@ -132,7 +132,7 @@ async def test_a_full_redis_is_retryable(journal: Journal, redis: Redis) -> None
 
 async def test_replicated_durability_refuses_without_a_replica(redis: Redis) -> None:
     journal = Journal(redis, waiting_max=100, replicas=1)
-    with pytest.raises(Retryable, match="0 of 1 Redis replicas"):
+    with pytest.raises(Retryable, match="redis no-replica: "):
         await append(journal, "a")
 
 

@@ -86,7 +86,7 @@ def test_a_redis_that_refuses_the_password(tmp_path: Path, redis_6: str, given: 
         ({"COMPANY_ID": "A B"}, ["COMPANY_ID"]),
         ({"CHATWOOT_BASE_URL": "http://chat.example"}, ["set CHATWOOT_API_KEY, ACCOUNT_ID too"]),
         ({"COMPANIES_FILE": "/nowhere/companies.toml"}, ["COMPANIES_FILE", "cannot be read"]),
-        ({"REDIS_URL": "nonsense"}, ["REDIS_URL is not a Redis address"]),
+        ({"REDIS_URL": "nonsense"}, ["REDIS_URL: it is not a Redis address"]),
     ],
 )
 def test_a_wrong_setting(tmp_path: Path, environment: dict[str, str], says: list[str]) -> None:

@@ -179,7 +179,7 @@ def test_every_command_that_is_named_exists() -> None:
     callbacks = {(each.name, each.callback) for each in app.registered_commands}
     known = {name or getattr(callback, "__name__", "") for name, callback in callbacks}
     named = {name for text in in_code(README) for name in re.findall(r"\bturnwise ([a-z-]+)", text)}
-    assert {"show", "replay", "tune", "catch-up"} <= named <= known
+    assert {"show", "replay", "tune", "catch-up", "hash-token"} <= named <= known
 
 
 def test_every_route_of_a_conversation_has_its_example() -> None:
