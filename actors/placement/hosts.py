@@ -143,10 +143,11 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
-def is_current(settings: Settings, release: str) -> bool:
-    """Whether no other release has started in this cluster since. Blocks. Raises Retryable."""
+def is_current(settings: Settings, release: str, where: str) -> bool:
+    """Whether no other release has started in the cluster `where` since. Blocks. Raises
+    Retryable."""
     with closing(_redis(settings)) as redis, translating():
-        found: Any = redis.get(f"{RELEASE_KEY}:{cluster()}")
+        found: Any = redis.get(f"{RELEASE_KEY}:{where}")
     return found is None or bytes(found).decode() == release
 
 
@@ -156,7 +157,7 @@ def ensure_hosts(settings: Settings) -> None:
     Does nothing where another release has started since: its hosts are not ours to make.
     """
     release = release_of(settings)
-    if settings.placement == "shared" and is_current(settings, release):
+    if settings.placement == "shared" and is_current(settings, release, cluster()):
         for host in range(settings.hosts):
             create(settings, host_name(host), slots_of(host, settings.hosts), release)
 

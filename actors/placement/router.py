@@ -11,6 +11,7 @@ from ray.exceptions import RayActorError, RayError
 from actors import wiring
 from actors.errors import Retryable
 from actors.journal.keys import Key
+from actors.placement.cluster import cluster
 from actors.placement.hosts import ANSWER_S, create, is_current, named, retire_one
 from actors.placement.mail import Mail
 from actors.placement.names import (
@@ -73,7 +74,7 @@ class Router:
         try:
             return ray.get_actor(name, namespace=NAMESPACE)
         except ValueError:
-            if not is_current(self._settings, self._release):
+            if not is_current(self._settings, self._release, cluster()):
                 raise Retryable(f"another release makes {name} now") from None
         if self._settings.placement == "shared":
             host = int(name.rpartition("-")[2])

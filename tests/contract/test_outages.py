@@ -310,7 +310,7 @@ async def test_every_client_of_ours_speaks_tls(tls: tuple[str, Path], parts_for:
     embedded.check_redis(trusting)
     parts = parts_for(trusting)
     assert await Readiness(parts)() == (200, "ok", "")
-    assert await asyncio.to_thread(hosts.is_current, parts.settings, "a-release")
+    assert await asyncio.to_thread(hosts.is_current, parts.settings, "a-release", "here")
 
 
 async def test_a_certificate_that_nobody_vouches_for(
@@ -323,7 +323,7 @@ async def test_a_certificate_that_nobody_vouches_for(
     parts = parts_for(url)
     assert (await Readiness(parts)())[:2] == (503, "untrusted")
     with pytest.raises(Outage, match="redis untrusted"):
-        await asyncio.to_thread(hosts.is_current, parts.settings, "a-release")
+        await asyncio.to_thread(hosts.is_current, parts.settings, "a-release", "here")
 
 
 def test_tls_spoken_to_a_redis_without(redis_6: str) -> None:
