@@ -115,6 +115,7 @@ class _Hasty(SystemClock):
     """A clock on which the grace before a look passes at once: a hundred times as fast."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._began_ms = super().now_ms()
 
     def now_ms(self) -> int:

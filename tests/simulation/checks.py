@@ -11,8 +11,10 @@ from actors.conversation.events import (
     LeftUnanswered,
     MessageReceived,
     ReplyCommitted,
+    ReplyHeld,
     ReplySent,
     ReplyWithheld,
+    SendDoubted,
     SetAside,
     Unknown,
     decode,
@@ -39,9 +41,9 @@ def broken_rules(world: World) -> Iterator[str]:
     if world.watch.silence_s > SILENCE_MAX_S:
         yield f"a message was without a live owner for {world.watch.silence_s:.1f} s"
     for cluster in world.clusters:
-        for place in cluster.hosts:
-            if place.process.is_live and place.living.done():
-                yield f"a bug: {place.process} does not sweep any more"
+        for host in cluster.hosts:
+            if host.process.is_live and host.living.done():
+                yield f"a bug: {host.process} does not sweep any more"
     for place in PLACES:
         story = _Told(world, place)
         yield from story.journal_rules()
@@ -147,6 +149,25 @@ class _Told:
                 seen.setdefault(token, []).append((int(found[1]), int(found[2])))
         return seen
 
+    def _held(self) -> set[str]:
+        """The replies that went to a person, or their rest, instead of to the customer."""
+        return {
+            event.reply_id
+            for _, event in self._events
+            if isinstance(event, ReplyHeld)
+            or (isinstance(event, SendDoubted) and event.choice == "hold")
+        }
+
+    def _promised(self) -> set[str]:
+        """The tokens of the messages that an answer was promised to."""
+        return {
+            _token(self._received[seq].text)
+            for _, event in self._events
+            if isinstance(event, ReplyCommitted)
+            for seq in event.answers
+            if seq in self._received
+        }
+
     def _outcomes(self) -> dict[str, Event]:
         """Each message's token: the event that settled it."""
         outcomes: dict[str, Event] = {}
@@ -160,6 +181,7 @@ class _Told:
 
     def _parts_and_outcomes(self) -> Iterator[str]:
         seen = self._parts_seen()
+        settled = {seq for _, event in self._events for seq in _settled(event)}
         for token, event in self._outcomes().items():
             parts = seen.pop(token, [])
             total = parts[0][1] if parts else 0
@@ -168,18 +190,23 @@ class _Told:
             match event:
                 case ReplySent():
                     holds = bool(parts) and parts == whole
-                case HandedOver():
-                    holds = parts == whole
+                case HandedOver(reply_id=reply_id):
+                    holds = parts == (whole[: len(parts)] if reply_id in self._held() else whole)
                 case LeftUnanswered():
                     holds = not parts
                 case ReplyWithheld(parts_sent=sent):
                     holds = parts == whole[:sent]
                 case SetAside():
-                    holds = parts == whole[: len(parts)] and (not parts or parts != whole)
+                    # A reply that was given up in doubt may stand there: whoever has the dead
+                    # letter tried again has it looked for first.
+                    holds = parts == (whole[: len(parts)] if token in self._promised() else [])
                 case _:
                     holds = False
             if not holds:
                 yield self._seen(f"{token} is answered by the parts {parts}; the journal: {name}")
+        for seq, message in self._received.items():
+            if seq not in settled:
+                yield self._seen(f"{_token(message.text)} waits, and nobody knows for what")
         for token, parts in seen.items():
             yield self._seen(f"{token} is answered by the parts {parts}; the journal: nothing")
 
@@ -193,6 +220,10 @@ class _Told:
                 if about and all(seq < older[0] and number < older[1] for seq, number in about):
                     yield self._seen(f"{message['content']!r} stands after an answer to newer ones")
             before.extend(about)
+
+
+def _settled(event: Event | Unknown) -> tuple[int, ...]:
+    return () if isinstance(event, Unknown) else settled_by(event)
 
 
 def _token(text: str) -> str:

@@ -12,8 +12,9 @@ from actors.conversation.host import Delivery, Host
 from actors.conversation.ports import Ports
 from actors.errors import Retryable
 from actors.journal.keys import Key
+from actors.placement.mail import Mail
 from actors.placement.names import actor_name, host_name, slots_of
-from actors.placement.route import Mail, Route
+from actors.placement.route import Route
 from actors.web import chatwoot_events
 from actors.web.ingress import Accepted, Ingress
 from actors.web.refusals import Refused
@@ -92,6 +93,7 @@ class HostPlace:
                 out.companies,
                 model,
                 wire,
+                self._machine,
                 lead_ms=out.lead_ms,
                 shows_typing="typing" in out.faults.kinds,
             ),
@@ -220,6 +222,8 @@ class Replica:
             journal=Connection(process, out.journal, out.faults, out.recorded, out.tell),
             clock=self.machine,
             settings=settings(),
+            spending=None,  # no company of a run has a limit that is counted
+            redis=SimpleNamespace(register_script=lambda _: None),  # no webhook names its inbox
         )
         self.process = process
         self.ingress = Ingress(cast("Parts", parts), Routing(process, self._hosts, out.faults))
@@ -238,7 +242,7 @@ class Replica:
 
         async def taken() -> tuple[int, Accepted | None]:
             try:
-                with ingress.counted():
+                with ingress.counted(company.company_id):
                     reading = chatwoot_events.read(raw, account, clock.now_ms())
                     answer = await take_in(ingress, company, reading)
             except Refused as refused:
@@ -257,13 +261,14 @@ class Cluster:
     def __init__(self, outside: Outside, name: str) -> None:
         self.hosts = [HostPlace(outside, name, number) for number in range(HOSTS)]
         self.replicas = [Replica(outside, f"{name}/in-{n}", self.hosts) for n in range(REPLICAS)]
+        self.everything: list[HostPlace | Replica] = [*self.hosts, *self.replicas]
 
     def start(self) -> None:
-        for place in (*self.hosts, *self.replicas):
+        for place in self.everything:
             place.start()
 
     def end(self) -> None:
         """All of it dies and stays dead."""
-        for place in (*self.hosts, *self.replicas):
+        for place in self.everything:
             place.wanted = False
             place.process.kill()

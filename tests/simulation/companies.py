@@ -8,12 +8,15 @@ import httpx
 
 from actors.channels.chatwoot import Chatwoot as ChatwootChannel
 from actors.channels.message import Cue
+from actors.clock import Clock
 from actors.companies.company import Company, UnknownCompany
 from actors.companies.making import company_of
+from actors.conversation.line import Lines
 from actors.conversation.ports import Persona
 from actors.personas import CHANNEL_CALLS_MAX, CHANNEL_TIMEOUT_S, manners_of, pace_of
-from actors.settings import CompanySettings, Settings
-from tests.fakes import FixedLead, PlainReader, be_brief
+from actors.settings import Settings
+from actors.tables import CompanySettings
+from tests.fakes import FixedLead, MemorySpending, PlainReader, be_brief
 from tests.simulation.model import PART_CHARS, Model
 
 ACCOUNTS = {"acme": 1, "globex": 2}
@@ -30,7 +33,9 @@ def settings() -> Settings:
 
 
 @cache
-def _company(name: str, quiet_s: float, policy: str, resume_s: float | None) -> Company:
+def _company(
+    name: str, quiet_s: float, policy: str, resume_s: float | None, at_once: int | None
+) -> Company:
     table = {
         "quiet_window_s": quiet_s,
         "longest_wait_s": 8,
@@ -38,6 +43,7 @@ def _company(name: str, quiet_s: float, policy: str, resume_s: float | None) -> 
         "on_new_message": policy,
         "supersede_max": 2,
         "resume_after_s": resume_s,
+        "turns_at_once_max": at_once,
         "reply_part_chars": PART_CHARS,
         "chatwoot": {
             "base_url": "http://chatwoot.test",
@@ -57,6 +63,7 @@ def companies(dice: random.Random) -> dict[str, Company]:
             dice.choice([0.5, 2.0]),
             dice.choice(["supersede", "supersede", "queue"]),
             dice.choice([None, 20.0]),
+            dice.choice([None, None, 1]),
         )
         for name in ACCOUNTS
     }
@@ -77,6 +84,7 @@ class ProcessPersonas:
         known: dict[str, Company],
         model: Model,
         wire: httpx.AsyncBaseTransport,
+        clock: Clock,
         *,
         lead_ms: int,
         shows_typing: bool,
@@ -85,6 +93,7 @@ class ProcessPersonas:
         self._model = model
         self._lead = FixedLead(lead_ms)
         self._shows_typing = shows_typing
+        self._lines = Lines(MemorySpending(), clock, settings().hosts)
         self._http = httpx.AsyncClient(transport=wire, timeout=CHANNEL_TIMEOUT_S)
         self._made: dict[str, Persona] = {}
 
@@ -111,5 +120,6 @@ class ProcessPersonas:
             channels={"chatwoot": channel},
             reader=PlainReader(),
             lead=self._lead,
+            line=self._lines.of(company),
             part_chars=company.reply_part_chars,
         )

@@ -107,6 +107,15 @@ class Connection:
     async def stay_alive(self, holder: str) -> None:
         await self._call("stay_alive", lambda: now(self._journal.stay_alive(holder)))
 
+    async def leave(self, holder: str) -> None:
+        await self._call("leave", lambda: now(self._journal.leave(holder)))
+
+    async def seen(self, key: Key, message_ids: Sequence[str]) -> set[str]:
+        found: set[str] = await self._call(
+            "seen", lambda: now(self._journal.seen(key, message_ids))
+        )
+        return found
+
     async def orphans(self, keys: Sequence[Key], holder: str) -> list[Key]:
         found: list[Key] = await self._call(
             "orphans", lambda: now(self._journal.orphans(keys, holder))

@@ -128,11 +128,18 @@ class Faults:
             back_s += self.between(0, 12)
         return Fate(there_s, back_s, fails, self._kills(0.02), self._stops(0.02))
 
-    def of_post(self) -> Fate:
-        """A post to the channel."""
+    def of_connect(self) -> Fate | None:
+        """A connection for a post; None: there is one already."""
+        if not self.happens("posts slow", 0.3):
+            return None
+        return Fate(self.between(0, 0.5), self.between(0, 0.5), stops_s=self._stops(0.1))
+
+    def of_post(self, started_s: float) -> Fate:
+        """A post to the channel; it began then, with its connection."""
         there_s, back_s = self.between(0.02, 0.3), self.between(0.02, 0.3)
         if self.happens("posts slow", 0.5):
-            there_s = self.between(0.3, POST_LANDS_S)
+            left_s = POST_LANDS_S - (self._now_s() - started_s)
+            there_s = self.between(0, max(left_s, 0))
             back_s = self._dice.choice([back_s, self.between(0, 12)])
         fails = ""
         if self.happens("channel fails", 0.2):

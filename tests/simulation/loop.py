@@ -103,7 +103,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if "handle" in context:
             self.bugs.append(f"{context['message']}: {context.get('exception')!r}")
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """No threads: they would bring in the machine's own time."""
         future = self.create_future()
         future.set_result(func(*args))

@@ -1,5 +1,6 @@
 """Delivers webhooks to the service: once, twice or never, late, and again after an error."""
 
+import asyncio
 from typing import Any
 
 from tests.simulation.clusters import Cluster, Outside, Replica
@@ -15,8 +16,8 @@ PATIENCE = {
     "agent bot": (3, (429, 500)),
     "patient": (8, (0, 429, 500)),
 }
-"""Attempts, and the statuses after which another is made (0: no answer). Chatwoot's account webhooks
-are sent once, an agent bot's three times after 429 and 500."""
+"""Attempts, and the statuses after which another is made (0: no answer). Chatwoot's account
+webhooks are sent once, an agent bot's three times after 429 and 500."""
 
 
 class Senders:
@@ -66,7 +67,8 @@ class Senders:
         replica = self._replica()
         answer = replica.post(account, body)
         try:
-            status, accepted = await _within(out, answer)
+            async with asyncio.timeout(GIVES_UP_S):
+                status, accepted = await answer
         except (Lost, TimeoutError):
             return 0
         await _pause(out, fate.back_s)
@@ -86,10 +88,3 @@ async def _pause(out: Outside, seconds: float) -> None:
     waiter = out.loop.create_future()
     out.loop.later(seconds, waiter.set_result, None)
     await waiter
-
-
-async def _within(out: Outside, answer: Any) -> Any:
-    import asyncio
-
-    async with asyncio.timeout(GIVES_UP_S):
-        return await answer

@@ -1,7 +1,7 @@
 """Watches a run while it goes on: writers, drafts, owners, and bugs that the service logs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from actors.conversation.host import Host
 from actors.journal.entries import Write
@@ -65,11 +65,10 @@ class Watch(logging.Handler):
 
     def _holds(self, process: Process, key: Key) -> bool:
         """Whether it holds the pen, as Redis sees it."""
-        for place in (place for cluster in self._clusters for place in cluster.hosts):
-            for other, host in place.everybody():
-                if other is process:
-                    return _epoch(host, key) == self._journal._epoch[key]
-        return False
+        held = self._journal._epoch[key]
+        return any(
+            _epoch(host, key) == held for other, host in self._everybody() if other is process
+        )
 
     # Owners.
 
@@ -89,23 +88,22 @@ class Watch(logging.Handler):
             self.silence_s = max(self.silence_s, self._now_s() - max(since_s, disturbed_s))
 
     def _has_owner(self, key: Key) -> bool:
-        for place in (place for cluster in self._clusters for place in cluster.hosts):
-            for process, host in place.everybody():
-                if process.is_live and key in host._running:
-                    if _epoch(host, key) in (0, self._journal._epoch[key]):
-                        return True
-        return False
+        held = self._journal._epoch[key]
+        return any(
+            process.is_live and key in host._running and _epoch(host, key) in (0, held)
+            for process, host in self._everybody()
+        )
+
+    def _everybody(self) -> Iterator[tuple[Process, Host]]:
+        for cluster in self._clusters:
+            for place in cluster.hosts:
+                yield from place.everybody()
 
     def is_quiet(self) -> bool:
         """Whether nobody waits and nobody works."""
         if any(self._journal._waiting.values()):
             return False
-        return not any(
-            process.is_live and host.busy
-            for cluster in self._clusters
-            for place in cluster.hosts
-            for process, host in place.everybody()
-        )
+        return not any(process.is_live and host.busy for process, host in self._everybody())
 
 
 def _epoch(host: Host, key: Key) -> int | None:

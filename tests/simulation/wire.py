@@ -23,7 +23,11 @@ class Wire(httpx.AsyncBaseTransport):
         self._tell = tell
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        fate = self._faults.of_read() if request.method == "GET" else self._faults.of_post()
+        started_s = self._process.loop.time()
+        if "trace" in request.extensions:
+            await self._connect(request)
+        is_post = request.method == "POST"
+        fate = self._faults.of_post(started_s) if is_post else self._faults.of_read()
         if not fate.is_plain:
             self._tell(f"{self._process}: {request.method} {request.url.path}: {fate}")
         try:
@@ -37,6 +41,14 @@ class Wire(httpx.AsyncBaseTransport):
             if error.doubtful:
                 raise httpx.ReadError("the connection broke") from error
             raise httpx.ConnectError("nobody was reached") from error
+
+    async def _connect(self, request: httpx.Request) -> None:
+        """Takes a moment, in which the process may be stopped; then httpcore tells what is to be
+        sent, and the channel checks anew whether it may."""
+        fate = self._faults.of_connect()
+        if fate is not None:
+            await self._process.ask(lambda: None, fate)
+            await request.extensions["trace"]("http11.send_request_headers.started", {})
 
     async def _ask(self, request: httpx.Request, fate: Fate) -> httpx.Response:
         answer: httpx.Response = await self._process.ask(
