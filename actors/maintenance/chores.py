@@ -36,9 +36,6 @@ RETENTION_DAYS = 90
 _log = logger("maintenance")
 
 
-_log = logger("maintenance")
-
-
 class Owners(Protocol):
     """The part of placement.Router that the sweep uses."""
 

@@ -31,12 +31,16 @@ EVERYSEC_S = 1.3
 SECOND_CLUSTER_S = 5.0
 """The second cluster is left alone so long before and after a host of the first stands still."""
 
-TAKEN_OVER_S = 14.0
-"""After so long the second cluster has taken up what a host that stands still held, and the first
-has not replaced it yet: it wakes up to find others at its work."""
+TAKEN_OVER_S = 16.0
+"""After so long the second cluster has taken up what a host that stands still held. The scheduler
+of the first stands still with it, or the host would be replaced: it wakes up to others at work."""
 
-NODE_KILLS_MAX = 6
+NODE_KILLS_MAX = 4
 """Kills until a host of ours has started on the second node."""
+
+NODE_PAUSE_S = 15.0
+"""Between them: longer than the 9 s after which a successor sees to what was on its way, or that
+would never come to an end."""
 
 ROLL_S = 90.0
 ROLL = """
@@ -238,6 +242,7 @@ async def overlap(world: World) -> Fault:
     from a host of the first that stands still and wakes up again."""
     fault = _instant("a second cluster on the same Redis, SIGSTOP and SIGCONT in the first", world)
     _, pid = await _some_host(world)
+    schedulers = world.pids("-m scheduler")
     directory = world.place.directory / "second"
     directory.mkdir(exist_ok=True)
     other = Place(
@@ -247,10 +252,13 @@ async def overlap(world: World) -> Fault:
         await asyncio.to_thread(other.start)
         world.customers.ways.append(other.url)
         await asyncio.sleep(SECOND_CLUSTER_S)
-        psutil.Process(pid).suspend()
+        asleep = [psutil.Process(found) for found in (*schedulers, pid)]
+        for process in asleep:
+            process.suspend()
         await asyncio.sleep(TAKEN_OVER_S)
         try:
-            psutil.Process(pid).resume()
+            for process in reversed(asleep):  # the host first: it is to live, not to be replaced
+                process.resume()
         except psutil.NoSuchProcess:
             fault.remarks.append("the host was replaced before it could wake up")
         await asyncio.sleep(SECOND_CLUSTER_S)
@@ -302,7 +310,7 @@ async def kill_node(world: World) -> Fault:
         name, pid = await _some_host(world)
         _kill([pid])
         await world.settle("its successor", _successor(world, name, pid), 30)
-        await asyncio.sleep(8.0)  # that no turn is begun three times
+        await asyncio.sleep(NODE_PAUSE_S)
     assert world.node is not None
     whom = frozenset(who for name in on_node for who in world.whose(name))
     fault = _instant("kill -9 of a second Ray node with a host", world, whom)

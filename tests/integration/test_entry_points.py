@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from actors import embedded
 from tests.conftest import ended
 from tests.places import SECRET, Place, free_ports, message_created, running, until
 
@@ -49,7 +51,9 @@ def somebodys_ray() -> Iterator[str]:
             )
             yield f"127.0.0.1:{gcs}"
         finally:
+            own = psutil.Process(head.pid).children(recursive=True)
             ended(head)
+            embedded.end(own)  # they write below the directory for a moment longer
 
 
 def is_answered(place: Place, company: str = "acme") -> None:
