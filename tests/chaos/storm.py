@@ -72,7 +72,8 @@ Doing = Callable[[World], Awaitable[Fault]]
 
 @dataclass
 class Recovery:
-    """What a fault cost; seconds from the fault on, None: not within RECOVERED_S."""
+    """What a fault cost; seconds from the fault (from its end, where something is given back) on,
+    None: not within RECOVERED_S."""
 
     fault: Fault
     acks_again_s: float | None
@@ -131,20 +132,19 @@ async def _suffer(world: World, doing: Doing) -> Recovery:
     except AssertionError as error:
         fault = Fault(_name(doing), began_ms, now_ms(), world.customers.who)
         fault.remarks.append(f"it could not be done: {error}")
-    since_ms = fault.began_ms
+    # What is given back (Redis, a cluster) counts from then on, what was stopped from its stop.
+    since_ms = fault.ended_ms if fault.ready_ms is None else fault.began_ms
     until_ms = now_ms() + RECOVERED_S * 1_000
     works_ms = None
     calm = False
     while not (calm and works_ms is not None) and now_ms() < until_ms:
         await asyncio.sleep(0.25)
         await world.read_on()
-        works_ms = world.works_again_ms(
-            fault.ended_ms if fault.ready_ms is None else since_ms, frozenset(fault.conversations)
-        )
+        works_ms = world.works_again_ms(since_ms, frozenset(fault.conversations))
         calm = world.is_calm(now_ms() - QUIET_MS)
     await asyncio.sleep(CALM_S)
     acks_ms = world.acks_again_ms(since_ms, now_ms())
-    failed = [a for a in world.customers.attempts if a.failed and a.ended_ms >= since_ms]
+    failed = [a for a in world.customers.attempts if a.failed and a.ended_ms >= fault.began_ms]
     return Recovery(
         fault,
         None if acks_ms is None else (acks_ms - since_ms) / 1_000,
