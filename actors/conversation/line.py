@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
+
 from actors.analytics.bucket import Level, spent
 from actors.analytics.spending import What
 from actors.clock import Clock
@@ -105,7 +107,12 @@ class CompanyLine:
             everybodys=self._lines.running,
             everybodys_max=TURNS_MAX,
         )
-        return place_of(crowd, tokens, now_ms, max(0, now_ms - joined_ms))
+        place = place_of(crowd, tokens, now_ms, max(0, now_ms - joined_ms))
+        if suspect and place.reason:
+            # It stands in no line, so nobody would wake it.
+            again_ms = now_ms + SUSPECT_PAUSE_MS
+            return msgspec.structs.replace(place, until_ms=max(place.until_ms or 0, again_ms))
+        return place
 
     def wait(self, key: Key, came_ms: int, woken: asyncio.Event) -> None:
         """Stands in line; `woken` is set when the turn may have come, which `place` then says."""

@@ -108,6 +108,15 @@ def test_first_come_first_served() -> None:
     assert queue.asks(2)
 
 
+def test_a_turn_whose_process_died_looks_again_by_itself_whatever_it_waits_for() -> None:
+    queue = Queue(turns_at_once_max=1)
+    assert queue.asks(1)
+    place = queue.line.place(Key("acme", "2"), NOW, suspect=True)
+    assert (place.reason[:6], place.until_ms) == ("1 turn", NOW + lines.SUSPECT_PAUSE_MS)
+    queue.ends(1)
+    assert not queue.line.place(Key("acme", "2"), NOW, suspect=True).reason
+
+
 def test_who_leaves_the_line_makes_room_for_the_next() -> None:
     queue = Queue(turns_at_once_max=1)
     for number in (1, 2, 3):
