@@ -240,6 +240,13 @@ class MemoryJournal:
         self._waiting[key] = dict(sorted(self._waiting[key].items()))
         return Exhumed(self._seq[key])
 
+    async def counts(self) -> dict[str, int]:
+        counts = dict[str, int]()
+        for key, letters in self._dead.items():
+            if letters:
+                counts[key.company_id] = counts.get(key.company_id, 0) + len(letters)
+        return counts
+
     async def buried(self, company_id: str) -> list[Buried]:
         return sorted(
             (

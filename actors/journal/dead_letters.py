@@ -56,16 +56,33 @@ class DeadLetters:
                 await confirmed(redis, self._replicas)
         return Exhumed(answer[1]) if answer[0] == b"exhumed" else None
 
+    async def counts(self) -> dict[str, int]:
+        """How many dead letters each company has; of each slot those of the SLOT_PAGE conversations
+        that had the last ones. Raises Retryable."""
+        with translating():
+            found = await self._graves()
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in found:
+                    pipe.zcard(dead_key(key))
+                sizes = await pipe.execute()
+        counts: dict[str, int] = {}
+        for key, size in zip(found, sizes, strict=True):
+            counts[key.company_id] = counts.get(key.company_id, 0) + int(size)
+        return counts
+
+    async def _graves(self) -> list[Key]:
+        """Conversations with dead letters."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for slot in range(SLOTS):
+                pipe.zrange(graves_key(slot), 0, SLOT_PAGE - 1, desc=True)
+            pages = await pipe.execute()
+        return [Key.parse(member.decode()) for page in pages for member in page]
+
     async def buried(self, company_id: str) -> list[Buried]:
         """The company's dead letters, oldest first; of each slot those of the SLOT_PAGE
         conversations that had the last ones."""
         with translating():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for slot in range(SLOTS):
-                    pipe.zrange(graves_key(slot), 0, SLOT_PAGE - 1, desc=True)
-                pages = await pipe.execute()
-            found = [Key.parse(member.decode()) for page in pages for member in page]
-            own = [key for key in found if key.company_id == company_id]
+            own = [key for key in await self._graves() if key.company_id == company_id]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in own:
                     pipe.zrange(dead_key(key), 0, -1, withscores=True)

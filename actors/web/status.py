@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from actors.companies.company import BrokenCompany, Company
 from actors.companies.directory import Directory
 from actors.journal.ages import Oldest, oldest_by_company
+from actors.journal.dead_letters import DeadLetters
 from actors.journal.keys import SLOTS
 from actors.journal.stream import SLOT_PAGE, Journal
 from actors.web.access import Access
@@ -37,6 +38,7 @@ class Figures(msgspec.Struct, frozen=True):
     oldest: dict[str, Oldest] = {}
     messages: dict[str, int] = {}
     turns: dict[str, tuple[int, int]] = {}
+    dead_letters: dict[str, int] = {}
     hosts_silent: tuple[str, ...] = ()
     is_whole: bool = True
 
@@ -52,6 +54,7 @@ class Figures(msgspec.Struct, frozen=True):
             "unanswered_messages": self.messages.get(company_id, 0),
             "turns_running": running,
             "turns_in_line": in_line,
+            "dead_letters": self.dead_letters.get(company_id, 0),
         }
 
     @property
@@ -73,6 +76,7 @@ class Status:
 
     def __init__(self, parts: Parts, hosts: Hosts) -> None:
         self._journal: Journal = parts.journal
+        self._dead_letters: DeadLetters = parts.dead_letters
         self._directory: Directory = parts.directory
         self._clock = parts.clock
         self._hosts = hosts
@@ -89,7 +93,7 @@ class Status:
     async def all(self) -> dict[str, Any]:
         """Every company that is known or owes an answer; who waits longest stands first."""
         figures = await self._read()
-        names = {*self._directory.ids(), *figures.oldest, *figures.turns}
+        names = {*self._directory.ids(), *figures.oldest, *figures.turns, *figures.dead_letters}
         shown = [figures.of(name) for name in sorted(names)]
         shown.sort(key=lambda company: -(company["oldest_unanswered_age_s"] or 0))
         longest = max((company["oldest_unanswered_age_s"] or 0 for company in shown), default=0)
@@ -107,10 +111,11 @@ class Status:
             return self._figures
 
     async def _read_now(self, now_ms: int) -> Figures:
-        owing, messages, (turns, silent) = await asyncio.gather(
+        owing, messages, (turns, silent), dead = await asyncio.gather(
             self._journal.unanswered(range(SLOTS), now_ms),
             self._journal.loads(range(SLOTS)),
             self._hosts.turns(),
+            self._dead_letters.counts(),
         )
         fullest = max(Counter(entry.key.slot for entry in owing).values(), default=0)
         return Figures(
@@ -118,6 +123,7 @@ class Status:
             oldest=oldest_by_company(owing),
             messages=messages,
             turns=turns,
+            dead_letters=dead,
             hosts_silent=tuple(silent),
             is_whole=fullest < SLOT_PAGE,
         )

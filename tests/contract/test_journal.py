@@ -330,13 +330,14 @@ async def test_a_dead_letter_is_listed_by_company_until_it_is_taken_off(both: Bo
     first, second = Buried(KEY, 2, NOW + 1), Buried(KEY, 3, NOW + 2)
     assert await both.letters.buried("acme") == [first, second]
     assert await both.letters.buried("acm") == []
+    assert await both.letters.counts() == {"acme": 2}
     assert await both.letters.exhume(KEY, 2, b"gone", at_ms=NOW, waiting=()) == Exhumed(4)
     assert await both.letters.exhume(KEY, 2, b"gone", at_ms=NOW, waiting=(1,)) is None, "once"
     assert await both.letters.buried("acme") == [second]
     assert [e.raw for e in await both.journal.read(KEY, 3)] == [b"gone"]
     assert await both.journal.unanswered(range(SLOTS), NOW) == []
     assert await both.letters.exhume(KEY, 3, b"gone too", at_ms=NOW, waiting=()) == Exhumed(5)
-    assert await both.letters.buried("acme") == []
+    assert (await both.letters.buried("acme"), await both.letters.counts()) == ([], {})
 
 
 async def test_what_is_tried_again_waits_again_and_is_replayed_from_its_first_message(

@@ -69,6 +69,7 @@ class Town:
         )
         parts = SimpleNamespace(
             journal=self.journal,
+            dead_letters=self.journal,
             clock=self.clock,
             spending=self.spending,
             redis=SimpleNamespace(register_script=lambda _: None),
@@ -306,6 +307,7 @@ async def test_the_status_of_companies() -> None:
         "unanswered_messages": 3,
         "turns_running": 1,
         "turns_in_line": 1,
+        "dead_letters": 0,
         "limits": {
             "turns_at_once_max": 1,
             "messages_per_minute_max": None,
