@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench simulate chaos environment clean
+.PHONY: help run test check bench simulate simulate-teeth chaos environment clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,11 +24,19 @@ check: $(VENV)/dev.stamp  ## lint, types, import contracts
 bench: $(VENV)/dev.stamp  ## speed and memory, as a table
 	@$(BIN)/python -m bench
 
-SEEDS ?= 20000
+SEEDS ?= 10000
 FIRST ?= 0
+OF ?= all
 
-simulate: $(VENV)/dev.stamp  ## random schedules through the rules: make simulate SEEDS=1000000
-	@$(BIN)/python -m tests.schedules $(SEEDS) $(FIRST)
+simulate: $(VENV)/dev.stamp  ## random runs of the rules and of the service under faults: make simulate SEEDS=1000000 OF=rules|service|all
+	@case "$(OF)" in rules|service|all) ;; *) echo "OF is rules, service or all, not $(OF)" >&2; exit 2;; esac
+	@[ "$(OF)" = service ] || $(BIN)/python -m tests.schedules $(SEEDS) $(FIRST)
+	@[ "$(OF)" = rules ] || $(BIN)/python -m tests.simulation $(SEEDS) $(FIRST)
+
+TEETH ?= 300
+
+simulate-teeth: $(VENV)/dev.stamp  ## break the protocol in five ways; how many of TEETH runs notice
+	@$(BIN)/python -m tests.simulation teeth $(TEETH)
 
 MINUTES ?= 5
 CHAOS ?=

@@ -82,6 +82,7 @@ class HostPlace:
         """Makes the process, as conversation_host.ConversationHost does."""
         self._starts += 1
         out = self._outside
+        self._machine = Machine(out.loop, self._machine.offset_s)
         process = Process(f"{self.holder}#{self._starts}", out.loop, self._machine)
         if out.faults.happens("kills anywhere", 0.5):
             process.steps_left = out.dice.randrange(20, 900)
@@ -217,6 +218,7 @@ class Replica:
         """Makes the process, as web.service.build does."""
         self._starts += 1
         out = self._outside
+        self.machine = Machine(out.loop, self.machine.offset_s)
         process = Process(f"{self._name}#{self._starts}", out.loop, self.machine)
         parts = SimpleNamespace(
             journal=Connection(process, out.journal, out.faults, out.recorded, out.tell),

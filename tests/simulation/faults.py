@@ -1,6 +1,7 @@
 """Draws what goes wrong in one run: which kinds of faults there are, and the fate of each call."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ KINDS = (
 """A run has about half of them: what all of them at once would hide, few of them show. The last two
 are no faults, but get in the way like them."""
 
-FAULTS_END_S = 32.0
+FAULTS_END_S = 25.0
 """From then on nothing fails any more."""
 
 KILLS_MAX = 8
@@ -62,6 +63,7 @@ class Faults:
         self._now_s = now_s
         self.kinds = {kind for kind in KINDS if dice.random() < 0.45}
         self.kills = self.stalls = 0
+        self.counted = Counter[str]()
         self.away_until_s = 0.0
 
     @property
@@ -78,7 +80,10 @@ class Faults:
 
     def happens(self, kind: str, chance: float) -> bool:
         """Whether a fault of this kind happens now."""
-        return kind in self and self._dice.random() < chance
+        if kind in self and self._dice.random() < chance:
+            self.counted[kind] += 1
+            return True
+        return False
 
     def between(self, low: float, high: float) -> float:
         return self._dice.uniform(low, high)

@@ -59,29 +59,33 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         """Calls it then, whatever becomes of the process that asks for it."""
-        self.call_later(seconds, call, *args, context=self.outside)
+        # As call_later, without its checks: half of all steps begin here.
+        timer = asyncio.TimerHandle(self._now_s + seconds, call, args, self, self.outside)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # type: ignore[attr-defined]
 
     def _run_once(self) -> None:
-        scheduled, ready = self._scheduled, self._ready
-        while scheduled and (scheduled[0].cancelled() or scheduled[0].when() <= self._now_s):
-            self._pop_timer()
+        ready = self._ready
         if not ready:
-            if not scheduled:
-                raise NothingToWaitFor
-            self._now_s = scheduled[0].when()
-            return
+            self._next_timer()
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
                 self._step(handle)
 
-    def _pop_timer(self) -> None:
-        timer: Any = heapq.heappop(self._scheduled)
-        timer._scheduled = False
-        if timer.cancelled():
-            self._timer_cancelled_count -= 1
-        else:
-            self._ready.append(timer)
+    def _next_timer(self) -> None:
+        """Jumps to the next timer, and makes ready all that are due then."""
+        scheduled, ready = self._scheduled, self._ready
+        while scheduled and (not ready or scheduled[0].when() <= self._now_s):
+            timer: Any = heapq.heappop(scheduled)
+            timer._scheduled = False
+            if timer.cancelled():
+                self._timer_cancelled_count -= 1
+            else:
+                self._now_s = timer.when()
+                ready.append(timer)
+        if not ready:
+            raise NothingToWaitFor
 
     def _step(self, handle: Any) -> None:
         owner: Owner | None = handle._context.get(OWNER)

@@ -27,9 +27,13 @@ class Machine(SystemClock):
     def __init__(self, loop: SimulatedLoop, offset_s: float) -> None:
         self._loop = loop
         self.offset_s = offset_s
+        super().__init__()
 
-    def now_ms(self) -> int:
-        return START_MS + round((self._loop.time() + self.offset_s) * 1_000)
+    def _time_ns(self) -> int:
+        return START_MS * 1_000_000 + round((self._loop.time() + self.offset_s) * 1e9)
+
+    def _passed_ns(self) -> int:
+        return round(self._loop.time() * 1e9)
 
 
 class Process:
