@@ -1,6 +1,7 @@
 """Puts the HTTP service of one replica together."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
@@ -22,7 +23,6 @@ from actors.web import (
     console,
     dead_letters,
     health,
-    people,
     refusals,
     status,
     webhooks,
@@ -34,6 +34,12 @@ from actors.web.ingress import Ingress
 class _Pages(StaticFiles):
     """Asked about anew each time: a page is never put together from two releases."""
 
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        try:
+            return super().lookup_path(path)
+        except ValueError:  # such as a zero byte in it
+            return "", None
+
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
@@ -43,9 +49,13 @@ class _Pages(StaticFiles):
 def build(settings: Settings) -> FastAPI:
     """The service for these settings; connects to nothing yet."""
     parts = wiring.build(settings)
-    router = Router(parts)
+    return app_of(parts, Router(parts))
+
+
+def app_of(parts: wiring.Parts, router: Router) -> FastAPI:
+    """The service of these parts, with this way to the conversations."""
     ingress = Ingress(parts, router)
-    access = Access(parts.redis, parts.clock, parts.ids, settings.admin_token)
+    access = Access(parts.redis, parts.clock, parts.ids, parts.settings.admin_token)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +67,6 @@ def build(settings: Settings) -> FastAPI:
     refusals.install(app)
     app.include_router(webhooks.routes(parts.directory, ingress, parts.clock))
     app.include_router(api.routes(parts, router, ingress, access))
-    app.include_router(people.routes(parts, ingress, access))
     app.include_router(dead_letters.routes(parts, router, ingress, access))
     app.include_router(companies.routes(parts, access))
     app.include_router(catch_up.routes(parts, router, access))
