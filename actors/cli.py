@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from actors.wiring import Parts
 
 T = TypeVar("T")
+TOKEN = re.compile(r"[!-+\--~]{16,1024}")
 Seconds = Annotated[float | None, typer.Option(min=0, max=3_600)]
 
 
@@ -142,6 +144,26 @@ def tune(
 
     with exit_if_misconfigured():
         print(_with_parts(tuned))
+
+
+@app.command(name="hash-token")
+def hash_token() -> None:
+    """Print the hash of a token, to be set in its place: API_TOKEN, api_token, ADMIN_TOKEN.
+
+    The token comes on standard input: on a command line others on the machine could read it.
+    """
+    from getpass import getpass
+
+    from actors.tokens import hashed
+
+    with exit_if_misconfigured():
+        token = getpass("token: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+        if not TOKEN.fullmatch(token):
+            raise Misconfigured(
+                "a token is one line of 16 to 1,024 visible ASCII characters without spaces and "
+                "commas, such as `openssl rand -hex 32` prints"
+            )
+        print(hashed(token))
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -12,7 +12,10 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import NoDecode
 
+from actors.tokens import why_none
+
 PASSPHRASE_CHARS_MIN = 16
+OPERATOR_TOKEN_CHARS_MIN = 16
 SCHEMA_CHARS_MAX = 16_384
 """The largest JSON schema of a tool's parameters."""
 
@@ -111,6 +114,24 @@ def _redis_url(given: SecretStr) -> SecretStr:
     return given
 
 
+def _token(given: SecretStr) -> SecretStr:
+    if (why := why_none(given.get_secret_value())) is not None:
+        raise ValueError(why)
+    return given
+
+
+def _operator_tokens(given: SecretStr) -> SecretStr:
+    tokens = several(given)
+    for token in tokens:
+        _token(SecretStr(token))
+    if not tokens or any(len(token) < OPERATOR_TOKEN_CHARS_MIN for token in tokens):
+        raise ValueError(
+            f"a token has at least {OPERATOR_TOKEN_CHARS_MIN} characters; several have commas "
+            "between them"
+        )
+    return given
+
+
 def _schema(schema: dict[str, Any]) -> dict[str, Any]:
     if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), Mapping):
         raise ValueError('a JSON schema of an object is needed: type = "object", and properties')
@@ -126,6 +147,10 @@ def _schema(schema: dict[str, Any]) -> dict[str, Any]:
 CompanyId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Token = Annotated[Secret, AfterValidator(_token)]
+"""A bearer token that callers send, or `sha256:` and its SHA-256."""
+
+OperatorTokens = Annotated[SecretStr, AfterValidator(_operator_tokens)]
 SecretsKey = Annotated[SecretStr, AfterValidator(_no_short_passphrase)]
 Several = Annotated[tuple[_T, ...], NoDecode, BeforeValidator(several), Field(max_length=100)]
 """Values of one kind: a list, or one text with commas between them (a variable is always one)."""

@@ -29,6 +29,7 @@ from actors.fields import (
     HostName,
     Hours,
     Label,
+    OperatorTokens,
     RedisUrl,
     Schema,
     Seconds,
@@ -36,6 +37,7 @@ from actors.fields import (
     SecretsKey,
     Several,
     Status,
+    Token,
     ToolName,
     Zone,
 )
@@ -152,7 +154,7 @@ class CompanySettings(Table, Behaviour):
     tune: bool = False
     waiting_max: int | None = Field(None, ge=1)
     retention_days: int = Field(90, ge=1, le=36_500)
-    api_token: Secret | None = None
+    api_token: Several[Token] = ()
     webchat: bool = False
     webchat_agent: bool = False
     chatwoot: ChatwootSettings | None = None
@@ -238,7 +240,7 @@ class Settings(Behaviour, BaseSettings):
     companies_file: Path | None = None
 
     # The operator's.
-    admin_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    admin_token: OperatorTokens | None = None
     secrets_key: SecretsKey | None = None
 
     # Size and bounds.

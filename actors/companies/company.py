@@ -1,11 +1,10 @@
 """Says what a company is to Turnwise: its credentials, voice, pace and limits."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
 from actors.errors import Permanent
+from actors.tokens import fits
 
 
 class UnknownCompany(Permanent):
@@ -68,7 +67,7 @@ class FileRules:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """A tenant. `api_token_sha256` is None where its API is closed; times in milliseconds.
+    """A tenant. `api_tokens_sha256` is () where its API is closed; times in milliseconds.
 
     `prompt` is a template (llm.voice). `hours`: opening hours by weekday (mon … sun), as pairs of
     minutes since midnight in `zone`; a closed day has none, {} where no hours are known.
@@ -117,10 +116,8 @@ class Company:
     chatwoot: ChatwootAccount | None
     twilio: Twilio | None
     whatsapp: WhatsAppCloud | None
-    api_token_sha256: str | None = field(repr=False)
+    api_tokens_sha256: tuple[str, ...] = field(repr=False)
 
     def owns_token(self, token: str) -> bool:
-        """Whether this is the company's API token; takes the same time for any wrong one."""
-        expected = self.api_token_sha256 or "0" * 64
-        given = hashlib.sha256(token.encode()).hexdigest()
-        return hmac.compare_digest(expected, given) and self.api_token_sha256 is not None
+        """Whether this is one of the company's API tokens; any wrong one takes the same time."""
+        return fits(token, self.api_tokens_sha256)

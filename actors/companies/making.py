@@ -1,7 +1,5 @@
 """Makes a company of its settings: seconds become milliseconds, tokens digests, tables values."""
 
-import hashlib
-
 from pydantic import SecretStr
 
 from actors.companies.company import (
@@ -14,6 +12,7 @@ from actors.companies.company import (
 )
 from actors.fields import DAYS, opening_hours
 from actors.settings import ChatwootSettings, CompanySettings, Settings
+from actors.tokens import digest_of
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -62,7 +61,7 @@ def company_of(company_id: str, table: CompanySettings, settings: Settings) -> C
         chatwoot=_chatwoot(table.chatwoot),
         twilio=_twilio(table),
         whatsapp=_whatsapp(table),
-        api_token_sha256=_digest(table.api_token),
+        api_tokens_sha256=tuple(digest_of(_plain(token)) for token in table.api_token),
     )
 
 
@@ -72,10 +71,6 @@ def _ms(seconds: float) -> int:
 
 def _ms_or_none(seconds: float | None) -> int | None:
     return None if seconds is None else _ms(seconds)
-
-
-def _digest(token: SecretStr | None) -> str | None:
-    return None if token is None else hashlib.sha256(_plain(token).encode()).hexdigest()
 
 
 def _plain(secret: SecretStr) -> str:

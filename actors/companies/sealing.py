@@ -1,4 +1,7 @@
-"""Seals the secrets of a company that is kept in Redis, so that nobody reads them there."""
+"""Seals the secrets of a company that is kept in Redis, so that nobody reads them there.
+
+Tokens that callers send are kept as hashes. Earlier releases sealed them too, and those open still.
+"""
 
 import base64
 import hashlib
@@ -15,6 +18,7 @@ from pydantic import SecretStr
 
 from actors.errors import Misconfigured
 from actors.fields import key_bytes, several
+from actors.tokens import hashed
 
 SECRETS = (
     ("api_token",),
@@ -24,6 +28,9 @@ SECRETS = (
     ("whatsapp", "access_token"),
 )
 """Where a company's table holds a secret."""
+
+HASHED = (("api_token",),)
+"""Of these only the hash is kept: they are compared with what callers send, and never sent on."""
 
 MARK = "sealed"
 """A sealed secret is the table {MARK: "v1.<key's name>.<nonce and ciphertext>"}: no secret that
@@ -47,7 +54,8 @@ class Seal:
         self._given: tuple[str, ...] = several(secrets_key)
 
     def sealed(self, company_id: str, table: Mapping[str, Any]) -> dict[str, Any]:
-        """The table with its secrets sealed. Raises Misconfigured without SECRETS_KEY."""
+        """The table as it may be stored: its tokens hashed, its other secrets sealed. Raises
+        Misconfigured without SECRETS_KEY."""
         return _replaced(table, lambda path, value: self._seal(company_id, path, value))
 
     def opened(self, company_id: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +68,8 @@ class Seal:
         return {hashlib.sha256(b"name:" + key).hexdigest()[:8]: AESGCM(key) for key in keys}
 
     def _seal(self, company_id: str, path: tuple[str, ...], value: Any) -> Any:
+        if path in HASHED:
+            return [hashed(str(token)) for token in several(value)]
         if not self._given:
             raise Misconfigured(
                 f"companies.{company_id}.{'.'.join(path)}: a secret is stored encrypted only; set "

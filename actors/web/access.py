@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 
 from actors.clock import Clock, Ids
 from actors.companies.company import Company
+from actors.fields import several
 from actors.journal.keys import Key
 from actors.journal.outages import translating
+from actors.tokens import digest_of, fits
 from actors.web.refusals import Refused
 
 COOKIE = "turnwise_chat"
@@ -40,19 +42,16 @@ def opened(secret: bytes, ticket: str, now_s: float) -> Key | None:
 def bearer(request: Request) -> str:
     """The token of a request's Authorization header, "" where it has none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def digest(token: str) -> str:
-    """Compared in the place of the token: of one length, so that no comparison tells anything."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    # A header's bytes come as Latin-1; a token outside ASCII was sent in UTF-8.
+    told = token.strip().encode("latin-1", "replace").decode(errors="replace")
+    return told if scheme.lower() == "bearer" else ""
 
 
 def _stranger(company: Company, token: str) -> Refused:
     """Why this token opens nothing of the company."""
     if token:
         return Refused(401, f"the bearer token is not one of company {company.company_id}")
-    if company.api_token_sha256 is None:
+    if not company.api_tokens_sha256:
         return Refused(
             401,
             "this company's API is closed; set API_TOKEN, or api_token in its table of "
@@ -67,9 +66,10 @@ class Access:
     def __init__(
         self, redis: Redis, clock: Clock, ids: Ids, admin_token: SecretStr | None = None
     ) -> None:
-        """`admin_token`: the operator's; None closes what only the operator may do."""
+        """`admin_token`: the operator's, several with commas between; None closes what only the
+        operator may do."""
         self._redis = redis
-        self._operator = None if admin_token is None else digest(admin_token.get_secret_value())
+        self._operator = [digest_of(token) for token in several(admin_token)]
         self._clock = clock
         self._ids = ids
         self._secret: bytes | None = None
@@ -89,22 +89,19 @@ class Access:
     def company(self, request: Request, company: Company) -> None:
         """Lets the company itself pass, and the operator. Raises Refused 401."""
         token = bearer(request)
-        by_operator = self._operator is not None and hmac.compare_digest(
-            self._operator, digest(token)
-        )
-        if not by_operator and not company.owns_token(token):
+        if not (fits(token, self._operator) | company.owns_token(token)):
             raise _stranger(company, token)
 
     def operator(self, request: Request) -> None:
         """Lets the operator pass. Raises Refused 401, which says what to do."""
-        if self._operator is None:
+        if not self._operator:
             raise Refused(401, "the operator's API is closed; set ADMIN_TOKEN to open it")
         token = bearer(request)
         if not token:
             raise Refused(
                 401, "the operator's token is missing: send Authorization: Bearer <ADMIN_TOKEN>"
             )
-        if not hmac.compare_digest(self._operator, digest(token)):
+        if not fits(token, self._operator):
             raise Refused(401, "the bearer token is not the operator's (ADMIN_TOKEN)")
 
     async def issue(self, key: Key) -> str:

@@ -218,11 +218,12 @@ async def test_what_somebody_wrote_into_redis_breaks_one_company(
 async def test_a_process_without_the_key_says_so(
     redis: Redis, store: CompanyStore, settings: Settings
 ) -> None:
-    await put(store, "acme", {"api_token": "hush"})
+    whatsapp = {"phone_number_id": "1", "access_token": "hush"}
+    await put(store, "acme", {"whatsapp": whatsapp})
     keyless = Directory(settings.model_copy(update={"secrets_key": None}))
     await keyless.refresh(redis)
     assert "SECRETS_KEY is not set" in keyless.broken()["acme"]
-    assert keyless.company("acme").api_token_sha256 is None, "it lives by the file's table"
+    assert keyless.company("acme").whatsapp is None, "it lives by the file's table"
 
 
 async def test_a_directory_follows_and_outlives_redis(

@@ -19,6 +19,7 @@ from actors.companies.directory import Directory
 from actors.companies.store import TABLES_KEY
 from actors.errors import Misconfigured
 from actors.settings import CompanySettings, Settings
+from actors.tokens import digest, hashed
 from actors.web import companies, refusals
 from actors.web.access import Access
 from actors.wiring import Parts
@@ -268,10 +269,39 @@ async def test_more_that_is_refused(desk: Desk) -> None:
 
 async def test_no_secret_is_stored_without_a_key(settings: Settings, redis: Redis) -> None:
     desk = desk_of(settings.model_copy(update={"secrets_key": None}), redis)
-    refused = await desk.call("PATCH", "/acme", {"api_token": "a-new-token"})
+    secret = {"whatsapp": {"phone_number_id": "1", "access_token": "a-new-key"}}
+    refused = await desk.call("PATCH", "/acme", secret)
     assert refused.status_code == 422 and "SECRETS_KEY" in refused.json()["detail"]
     assert await desk.stored() == {}
     assert (await desk.call("PATCH", "/acme", {"max_batch": 3})).status_code == 200
+    # Of a token only the hash is kept, which needs no key.
+    assert (await desk.call("PATCH", "/acme", {"api_token": "a-new-token"})).status_code == 200
+    assert (await desk.call("GET", "/acme", token="a-new-token")).status_code == 200
+    assert b"a-new-token" not in (await desk.stored())[b"acme"]
+
+
+async def test_tokens_are_changed_without_a_moment_in_which_none_fits(desk: Desk) -> None:
+    for tokens in (["token-of-acme", "a-new-token"], "token-of-acme, a-new-token"):
+        await desk.call("PATCH", "/acme", {"api_token": tokens})
+        for token in ("token-of-acme", "a-new-token"):
+            assert (await desk.call("GET", "/acme", token=token)).status_code == 200
+        (stored,) = (await desk.stored()).values()
+        assert b"token-of-acme" not in stored and b"a-new-token" not in stored
+    await desk.call("PATCH", "/acme", {"api_token": [hashed("a-new-token")]})
+    assert (await desk.call("GET", "/acme", token="a-new-token")).status_code == 200
+    for token in ("token-of-acme", hashed("a-new-token"), digest("a-new-token")):
+        assert (await desk.call("GET", "/acme", token=token)).status_code == 401
+
+
+async def test_the_operators_tokens_may_be_several_and_hashes(
+    settings: Settings, redis: Redis
+) -> None:
+    given = SecretStr(f"{ADMIN}, {hashed('another-operators-token')}")
+    desk = desk_of(settings.model_copy(update={"admin_token": given}), redis)
+    for token in (ADMIN, "another-operators-token"):
+        assert (await desk.call("GET", token=token)).status_code == 200
+    for token in (hashed("another-operators-token"), given.get_secret_value()):
+        assert (await desk.call("GET", token=token)).status_code == 401
 
 
 async def test_a_key_is_sent_only_where_it_was_given_for(desk: Desk) -> None:

@@ -15,7 +15,9 @@ from actors.companies.directory import Directory
 from actors.companies.sealing import MARK, SECRETS, Seal
 from actors.companies.warm import WARM, WARM_AT_ONCE_MAX, WARM_ATTEMPTS_MAX, warm_all
 from actors.errors import Misconfigured, Permanent, Retryable
+from actors.fields import several
 from actors.settings import CompanySettings, Settings
+from actors.tokens import hashed
 from tests.fakes import LoadedDice, VirtualClock, settle
 
 TWO = """
@@ -131,7 +133,7 @@ KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 OTHER = base64.urlsafe_b64encode(bytes(range(32, 64))).decode()
 TABLE: dict[str, Any] = {
     "name": "Acme",
-    "api_token": "token",
+    "whatsapp": {"phone_number_id": "1", "access_token": "token"},
     "chatwoot": {"base_url": "http://c", "api_key": "key", "webhook_secret": ["a", "b"]},
 }
 
@@ -162,19 +164,19 @@ def test_every_secret_of_a_table_is_sealed() -> None:
 
 def test_what_is_sealed_opens_again() -> None:
     sealed = seal().sealed("acme", TABLE)
-    for secret in ("token", "key", '"a"'):
-        assert secret not in repr(sealed["api_token"]) + repr(sealed["chatwoot"]["api_key"])
+    for secret in ("'token'", "'key'", "'a'"):
+        assert secret not in repr(sealed["whatsapp"]["access_token"]) + repr(sealed["chatwoot"])
     assert sealed["name"] == "Acme" and sealed["chatwoot"]["base_url"] == "http://c"
     assert seal().opened("acme", sealed) == TABLE
-    assert TABLE["api_token"] == "token", "what was given is not changed"
+    assert TABLE["chatwoot"]["api_key"] == "key", "what was given is not changed"
     assert seal().sealed("acme", TABLE) != sealed, "each time another nonce"
 
 
 def test_a_secret_opens_only_where_it_was_stored() -> None:
     sealed = seal().sealed("acme", TABLE)
-    with pytest.raises(Misconfigured, match=r"companies\.bolt\.api_token: it does not open"):
+    with pytest.raises(Misconfigured, match=r"companies\.bolt\.chatwoot.api_key: it does not open"):
         seal().opened("bolt", sealed)
-    moved = {"chatwoot": {"api_key": sealed["api_token"]}}
+    moved = {"chatwoot": {"api_key": sealed["whatsapp"]["access_token"]}}
     with pytest.raises(Misconfigured, match=r"companies\.acme\.chatwoot.api_key: it does not open"):
         seal().opened("acme", moved)
 
@@ -195,7 +197,9 @@ def test_a_passphrase_is_a_key_for_every_process() -> None:
 
 
 def test_without_a_key_no_secret_is_stored() -> None:
-    with pytest.raises(Misconfigured, match=r"companies\.acme\.api_token: .* set SECRETS_KEY"):
+    with pytest.raises(
+        Misconfigured, match=r"companies\.acme\.chatwoot.api_key: .* set SECRETS_KEY"
+    ):
         seal(None).sealed("acme", TABLE)
     assert seal(None).sealed("acme", {"name": "x"}) == {"name": "x"}
     with pytest.raises(Misconfigured, match="SECRETS_KEY is not set"):
@@ -209,11 +213,30 @@ def test_what_is_no_seal_does_not_open(text: Any) -> None:
 
 
 def test_a_spoilt_seal_does_not_open() -> None:
-    text: str = seal().sealed("acme", TABLE)["api_token"][MARK]
+    text: str = seal().sealed("acme", TABLE)["whatsapp"]["access_token"][MARK]
     head, _, body = text.rpartition(".")
     for spoilt in ("", "A", "AAAA", "é", body[:-8] + "AAAAAAA=", body[:12]):
         with pytest.raises(Misconfigured, match="it does not open"):
-            seal().opened("acme", {"api_token": {MARK: f"{head}.{spoilt}"}})
+            seal().opened("acme", {"whatsapp": {"access_token": {MARK: f"{head}.{spoilt}"}}})
+
+
+OF_BEFORE = {MARK: "v1.c5d15a45.AeTsTsYVmUS0PpYAQApRwcS0BmP8V2rznwXoAsqBITTZazUovayMd66qiX8yeXg="}
+"""The token `a-token-of-before` of acme, as releases stored it that sealed tokens."""
+
+
+@pytest.mark.parametrize("given", ["one-token", "one-token, another", ["one-token", "another"]])
+def test_of_a_token_only_the_hash_is_stored_and_no_key_is_needed(given: Any) -> None:
+    stored = seal(None).sealed("acme", {"api_token": given})
+    assert "one-token" not in repr(stored) and "another" not in repr(stored)
+    assert stored["api_token"] == [hashed(token) for token in several(given)]
+    assert seal(None).opened("acme", stored) == stored
+    assert seal(None).sealed("acme", stored) == stored, "a hash is not hashed again"
+
+
+def test_a_token_that_was_sealed_opens_and_is_a_hash_from_the_next_change_on() -> None:
+    table = seal().opened("acme", {"api_token": OF_BEFORE})
+    assert table == {"api_token": "a-token-of-before"}
+    assert seal().sealed("acme", table) == {"api_token": [hashed("a-token-of-before")]}
 
 
 # --- Warming -------------------------------------------------------------------------------------

@@ -162,7 +162,9 @@ def test_a_schema_has_a_bound_and_is_json() -> None:
 def test_no_sentence_tells_a_secret() -> None:
     secret = "the-secret-itself"
     for table in (
-        {"api_token": [secret]},
+        {"api_token": {"a": secret}},
+        {"api_token": f"sha256:{secret}"},
+        {"api_token": [f"sha256:{secret}"]},
         {"chatwoot": {**CHATWOOT, "api_key": {"a": secret}}},
         {"chatwoot": {**CHATWOOT, "webhook_secret": {"a": secret}}},
         {"twilio": {"account_sid": "AC1", "auth_token": [secret]}},
