@@ -82,7 +82,11 @@ def redis_7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["redis_6", "redis_7"])
 def redis_url(request: pytest.FixtureRequest) -> str:
     """Each of the supported Redis versions, emptied."""
-    url: str = request.getfixturevalue(request.param)
+    return emptied(request.getfixturevalue(request.param))
+
+
+def emptied(url: str) -> str:
+    """The address of a Redis in which nothing is left."""
     with Redis.from_url(url) as client:
         client.flushall()
     return url

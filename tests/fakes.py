@@ -132,7 +132,8 @@ class MemoryJournal:
         oldest_ms = next(iter(waiting.values()), at_ms)
         if (seq := self._seen[key].get(message_id)) is not None:
             place = sum(other <= seq for other in waiting)
-            return Appended(False, seq, place, self._turns[key, seq], oldest_ms, self._load(key))
+            turn = self._turns.get((key, seq), seq)
+            return Appended(False, seq, place, turn, oldest_ms, self._load(key))
         if len(waiting) >= self._waiting_max:
             return Full(len(waiting))
         open_ = [other for other in waiting if other not in self._promised[key]]

@@ -21,7 +21,8 @@ local seen = redis.call('ZSCORE', KEYS[2], ARGV[3])
 if seen then
     local first = tonumber(seen)
     local entry = redis.call('XRANGE', KEYS[1], seen .. '-0', seen .. '-0')
-    if entry[1] then
+    -- A note may have been put there under the same id: it begins no turn.
+    if entry[1] and entry[1][2][4] then
         first = tonumber(entry[1][2][4])
     end
     return {'duplicate', tonumber(seen), redis.call('ZCOUNT', KEYS[4], '-inf', seen), first,

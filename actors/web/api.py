@@ -1,6 +1,7 @@
 """Serves the API: messages of any channel in, a conversation's state, timeline and events out."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -23,6 +24,10 @@ from actors.wiring import Parts
 
 TIMELINE_PAGE = 200
 """Events of a timeline in one answer at most."""
+
+SEQ_MAX = 10**15 - 1
+SEQ = re.compile(r"[0-9]{1,15}")
+"""A number in a journal, as anybody may send it: Redis knows none above 2^64."""
 
 STREAMS_MAX = 64
 """Live views of one replica."""
@@ -154,7 +159,9 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str,
         conversation_id: str,
         request: Request,
-        before: Annotated[int | None, Query(ge=1, description="the timeline before this")] = None,
+        before: Annotated[
+            int | None, Query(ge=1, le=SEQ_MAX, description="the timeline before this")
+        ] = None,
     ) -> JSONResponse:
         """What a conversation's actor does, what is unanswered, and what happened."""
         company = parts.directory.company(company_id)
@@ -168,14 +175,14 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str,
         conversation_id: str,
         request: Request,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
     ) -> StreamingResponse:
         """The conversation's journal and its actor's state, live (server-sent events)."""
         company = parts.directory.company(company_id)
         await access.check(request, company, conversation_id)
         last = request.headers.get("last-event-id", "")
         news = conversations.stream(
-            key_of(company, conversation_id), int(last) if last.isdecimal() else after
+            key_of(company, conversation_id), int(last) if SEQ.fullmatch(last) else after
         )
         first = await anext(news)  # a refusal comes before the answer's head
 

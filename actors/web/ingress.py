@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from actors.channels.message import Message
 from actors.clock import Clock
@@ -30,6 +31,9 @@ from actors.wiring import Parts
 
 BODY_BYTES_MAX = 1 << 20
 """The largest request body."""
+
+BODY_S = 10.0
+"""So long it may take to come: whoever dawdles holds one of REQUESTS_PER_REPLICA_MAX places."""
 
 REDIS_AWAY_S = 4.0
 """A request is held so long while Redis is away; Chatwoot gives up after 5 s."""
@@ -215,12 +219,21 @@ class Ingress:
 
 
 async def body_of(request: Request) -> bytes:
-    """The request's body. Raises Refused 413 above BODY_BYTES_MAX, without reading on."""
+    """The request's body. Raises Refused 413 above BODY_BYTES_MAX, without reading on, 408 where
+    it takes longer than BODY_S, and 400 where the caller hangs up."""
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise Refused(413, f"the body is over {BODY_BYTES_MAX} bytes; send less at once")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > BODY_BYTES_MAX:
+                    raise Refused(
+                        413, f"the body is over {BODY_BYTES_MAX} bytes; send less at once"
+                    )
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {BODY_S:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the connection ended before the body did") from None
     return b"".join(parts)

@@ -13,6 +13,7 @@ from actors.clock import Clock
 from actors.companies.company import Company
 from actors.companies.directory import Directory
 from actors.journal.entries import Only
+from actors.web.access import SECONDS
 from actors.web.chatwoot_events import Ignored, Incoming, Observed, Reading, read
 from actors.web.chatwoot_shapes import MessageCreated
 from actors.web.ingress import Accepted, Ingress, body_of
@@ -58,7 +59,7 @@ def why_unsigned(
     fits = [hmac.compare_digest(f"sha256={mac}".encode(), signature.encode()) for mac in macs]
     if not any(fits):
         return "the signature is wrong: X-Chatwoot-Signature does not fit body and secret"
-    if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > TIMESTAMP_TOLERANCE_S:
+    if not SECONDS.fullmatch(timestamp) or abs(now_s - int(timestamp)) > TIMESTAMP_TOLERANCE_S:
         return f"the signature is stale: X-Chatwoot-Timestamp is over {TIMESTAMP_TOLERANCE_S} s off"
     return None
 
