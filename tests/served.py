@@ -70,6 +70,9 @@ longest_wait_s = 1
 class NoActors:
     """Stands where the way to the actors is: nobody is awake, nothing is delivered."""
 
+    async def turns(self) -> tuple[dict[str, tuple[int, int]], list[str]]:
+        return {}, []
+
     def deliver(self, key: Key, seq: int, raw: bytes | None) -> None:
         del key, seq, raw
 

@@ -28,6 +28,7 @@ from tests.served import (
 from tests.unit.test_webhooks import message
 
 CONVERSATION = "/api/companies/{company_id}/conversations/{conversation_id}"
+LETTERS = "/api/companies/{company_id}/dead-letters"
 ROUTES = {
     # Anybody: what they show is nobody's secret, and the web chat is for strangers.
     ("GET", "/"): "public",
@@ -52,10 +53,18 @@ ROUTES = {
     ("POST", f"{CONVERSATION}/replies"): "conversation",
     ("POST", f"{CONVERSATION}/pause"): "conversation",
     ("POST", f"{CONVERSATION}/resume"): "conversation",
+    # The company's token alone: what its customers write is not the operator's.
+    ("GET", LETTERS): "own",
+    ("POST", f"{LETTERS}/retry"): "own",
+    ("POST", f"{LETTERS}/{{conversation_id}}/{{seq}}/retry"): "own",
+    ("DELETE", f"{LETTERS}/{{conversation_id}}/{{seq}}"): "own",
     # The company itself, and the operator.
     ("GET", "/api/companies/{company_id}"): "company",
+    ("GET", "/api/companies/{company_id}/status"): "company",
+    ("POST", "/api/companies/{company_id}/catch-up"): "company",
     ("GET", "/api/companies/{company_id}/analytics"): "company",
     # The operator alone.
+    ("GET", "/api/status"): "operator",
     ("GET", "/api/companies"): "operator",
     ("PUT", "/api/companies/{company_id}"): "operator",
     ("PATCH", "/api/companies/{company_id}"): "operator",
@@ -98,7 +107,7 @@ async def served(redis_6: str, tmp_path: Path) -> AsyncIterator[Served]:
 async def call(
     served: Served, method: str, path: str, company_id: str, headers: Any = ()
 ) -> Answer:
-    target = path.format(company_id=company_id, conversation_id="321")
+    target = path.format(company_id=company_id, conversation_id="321", seq=1)
     body = BODIES.get(path.rpartition("/")[2], {} if method in ("PUT", "PATCH") else None)
     answer = await served.ask(
         method, target, b"" if body is None else json.dumps(body).encode(), headers
@@ -117,13 +126,13 @@ def test_every_route_is_in_the_table(served: Served) -> None:
     assert described <= set(ROUTES)
 
 
-@pytest.mark.parametrize(("method", "path"), of("conversation", "company", "operator"))
+@pytest.mark.parametrize(("method", "path"), of("conversation", "own", "company", "operator"))
 async def test_nobody_else_is_let_in(method: str, path: str, served: Served) -> None:
     kind = ROUTES[method, path]
     strangers = [*WRONG, TOKENS["acme"], TOKENS["shop"]]
     if kind == "operator":
         strangers.append(TOKENS["bolt"])
-    if kind == "conversation":
+    if kind in ("conversation", "own"):
         strangers.append(ADMIN)
     for token in strangers:
         answer = await call(served, method, path, "bolt", bearer(token))
@@ -146,15 +155,16 @@ async def untouched(served: Served) -> bool:
     return len(entries) == 1 and not await served.parts.redis.exists("turnwise:{companies}")
 
 
-@pytest.mark.parametrize(("method", "path"), of("conversation", "company", "operator"))
+@pytest.mark.parametrize(("method", "path"), of("conversation", "own", "company", "operator"))
 async def test_those_who_may_are(method: str, path: str, served: Served) -> None:
     kind = ROUTES[method, path]
     allowed = [] if kind == "operator" else [TOKENS["bolt"]]
-    allowed += [] if kind == "conversation" else [ADMIN]
+    allowed += [] if kind in ("conversation", "own") else [ADMIN]
     for token in allowed:
         answer = await call(served, method, path, "bolt", bearer(token))
         # 409: nothing is stored to be deleted, and bolt's customers are answered in Chatwoot.
-        assert answer.status in (200, 202, 409), answer.text
+        fits = {200, 202, 409} | ({404} if kind == "own" else set())  # it has no such dead letter
+        assert answer.status in fits, answer.text
 
 
 @pytest.mark.parametrize(("method", "path"), of("conversation"))
