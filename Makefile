@@ -13,7 +13,7 @@ run: $(VENV)/run.stamp  ## start everything in the foreground (Ctrl-C stops it)
 	@$(BIN)/turnwise run
 
 test: $(VENV)/dev.stamp  ## the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests
 
 check: $(VENV)/dev.stamp  ## lint, types, import contracts
 	@$(BIN)/ruff check .
