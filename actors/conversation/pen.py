@@ -17,6 +17,13 @@ from actors.telemetry import logger
 AWAY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """While Redis is away a conversation tries again after these pauses, the last one for ever."""
 
+CHECK_FRESH_MS = 1_000
+"""Who holds the pen is known from an answer of Redis that took no longer: with the time that a post
+may take (channels.chatwoot.POST_S) it is less than turns.READ_BACK_GRACE_MS."""
+
+CHECKS_MAX = 5
+"""Redis is asked so often for an answer that fresh; where all are slow, the last one counts."""
+
 Heard = Callable[[State, FromOutside], None]
 """Told once of every event that comes from outside, with the state before it: when it has become
 part of what is remembered beside the journal, so that no later holder hears it again."""
@@ -130,8 +137,15 @@ class Pen:
             await self.read_on()
 
     async def check(self) -> None:
-        """Takes in what nobody delivered. Raises errors.Fenced when another holds the pen."""
-        counters = await self.patiently(lambda: self._log.counters(self._key))
+        """Takes in what nobody delivered. Raises errors.Fenced when another holds the pen.
+
+        An answer that took long may be as old as that, so it is asked for again.
+        """
+        for _ in range(CHECKS_MAX):
+            asked_ms = self._clock.now_ms()
+            counters = await self.patiently(lambda: self._log.counters(self._key))
+            if self._clock.now_ms() - asked_ms <= CHECK_FRESH_MS:
+                break
         seq, held = counters or (0, 0)
         if held != self.epoch:
             raise Fenced(

@@ -49,7 +49,7 @@ RESUMED_MAX = 6
 EARLY_DRAFTS_MAX = 2
 """So many drafts of a turn may be begun early and thrown away; the next waits for the window."""
 
-READ_BACK_GRACE_MS = 9_000
+READ_BACK_GRACE_MS = 10_000
 """A post may still be on its way when its sender has died: it gets so long before we look."""
 
 IN_LINE_TOLD_MS = 100

@@ -30,7 +30,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.pace import Pace
 from actors.errors import Fenced, Permanent, Retryable
-from actors.journal.keys import SLOTS
+from actors.journal.keys import SLOTS, Key
 from tests.fakes import KEY, World, away, now, settle
 
 
@@ -892,3 +892,26 @@ async def test_what_happens_is_counted_once() -> None:
     async with running(actor):
         await world.clock.advance(13)
     assert [type(event).__name__ for event in world.tally.counted] == happened(world)
+
+
+async def test_who_holds_the_pen_is_not_known_from_an_old_answer() -> None:
+    """An answer of Redis that took long says who held it when it was given."""
+    world = World()
+    actor = ConversationActor(KEY, world.ports)
+    actor.deliver(*await world.write("one"))
+    counters, slow = world.journal.counters, [True]
+
+    async def late(key: Key) -> tuple[int, int] | None:
+        answer = await counters(key)
+        if slow:
+            slow.clear()
+            await world.clock.sleep(2)  # on the way back
+            await world.journal.activate(key, "another")
+        return answer
+
+    world.journal.counters = late  # type: ignore[method-assign]
+    task = asyncio.create_task(actor.run())
+    await world.clock.advance(15)
+    with pytest.raises(Fenced):
+        await task
+    assert world.channel.posted == []

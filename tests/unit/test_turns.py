@@ -273,7 +273,7 @@ def test_a_reply_that_may_stand_there_is_looked_for_before_it_is_withheld() -> N
     doubtful = msgspec.structs.replace(REPLY, doubtful=True)
     state = msgspec.structs.replace(TAKEN, open=(), reply=doubtful)
     silenced = Send(doubtful, read_back=True, withhold="Eva answered")
-    assert at(29, state, Promised("r1")) == silenced
+    assert at(30, state, Promised("r1")) == silenced
 
 
 def test_the_bot_comes_back_after_the_companys_time() -> None:
