@@ -6,6 +6,7 @@ from ray.serve import Application
 from ray.serve.config import BackpressureConfig
 
 from actors import placement, wiring
+from actors.placement.exposure import keep_to_the_node
 from actors.settings import Settings, read_settings
 from actors.web.service import build
 
@@ -17,6 +18,7 @@ def application(settings: Settings) -> Application:
     """The application for these settings."""
 
     def service() -> FastAPI:  # called in each replica; Serve takes a function, not a partial
+        keep_to_the_node()
         return build(settings)
 
     ingress = serve.deployment(

@@ -81,7 +81,8 @@ class Front:
         try:
             await self._app(scope, receive, sending)
         except Exception:  # one request's bug is not the replica's end
-            _log.exception("answered 500: %s %s", scope["method"], ascii(scope["path"][:200]))
+            what = "cut off" if begun else "answered 500"
+            _log.exception("%s: %s %s", what, scope["method"], ascii(scope["path"][:200]))
             if begun:
                 raise
             await JSONResponse({"detail": BUG}, 500)(scope, receive, send)

@@ -263,6 +263,17 @@ def test_compose_asks_for_readiness_and_publishes_on_this_machine_alone() -> Non
     assert '"/readyz"' in health and '"/healthz"' in health
 
 
+def test_ray_takes_no_code_from_outside_the_cluster() -> None:
+    assert cluster()["authOptions"] == {"mode": "token", "secretName": "turnwise-ray-token"}
+    assert cluster()["headGroupSpec"]["serviceType"] == "ClusterIP"
+    rules = document("NetworkPolicy", "turnwise")["spec"]["ingress"]
+    assert [rule["ports"] for rule in rules if "from" not in rule] == [[{"port": 8000}]]
+    published = yaml.safe_load(text_of("compose.yaml"))["services"]["turnwise"]["ports"]
+    assert not [port for port in published if "8265" in port or "6380" in port]
+    assert last("EXPOSE") == "8000"
+    assert 'dashboard_host="127.0.0.1"' in text_of("actors/embedded.py")
+
+
 def test_the_example_companies_load_and_show_every_key() -> None:
     companies = Settings(companies_file=ROOT / "companies.example.toml").companies()
     assert len(companies) == 2
