@@ -54,14 +54,22 @@ class Lanes:
             if turn.done() and not turn.cancelled():
                 self._release(company_id)  # it had just been given one
             else:
-                self._lanes[company_id].remove(turn)
-                if not self._lanes[company_id]:
-                    del self._lanes[company_id]
+                self._leave(company_id)
             raise
+
+    def _leave(self, company_id: str) -> None:
+        """Takes those out of a lane who have given up; whoever comes first does it for all."""
+        lane = self._lanes.get(company_id, deque())
+        for turn in [turn for turn in lane if turn.done()]:
+            lane.remove(turn)
+        if not lane:
+            self._lanes.pop(company_id, None)
 
     def _give(self) -> None:
         for company_id in list(self._lanes):
-            if not self._may(company_id):
+            # Who is cancelled may stand there still: its task has not run since.
+            self._leave(company_id)
+            if company_id not in self._lanes or not self._may(company_id):
                 continue
             lane = self._lanes.pop(company_id)
             self._take(company_id)

@@ -381,7 +381,8 @@ class MemoryChannel:
 
 
 class ScriptedModel:
-    """Echoes the question after `delay_s`. `faults` are raised by the next calls, in order."""
+    """Echoes the question, or says `text`, after `delay_s`. `faults` are raised by the next calls,
+    in order."""
 
     name = "scripted"
 
@@ -391,6 +392,7 @@ class ScriptedModel:
         self.prompts: list[Prompt] = []
         self.faults: list[Exception] = []
         self.hand_over = ""
+        self.text = ""
         self.running = 0
         self.most_running = 0
 
@@ -404,7 +406,8 @@ class ScriptedModel:
             self.running -= 1
         if self.faults:
             raise self.faults.pop(0)
-        return Answer(f"re: {prompt.question}", "scripted", 7, 5, hand_over=self.hand_over)
+        text = self.text or f"re: {prompt.question}"
+        return Answer(text, "scripted", 7, 5, hand_over=self.hand_over)
 
 
 class PlainReader:

@@ -109,11 +109,15 @@ class Chatwoot:
         what = f"Chatwoot, looking for reply {reply.reply_id}"
         after = int(reply.after_message_id) if reply.after_message_id.isdecimal() else 0
         try:
+            seen = 0
             async for page in self._pages(reply.conversation_id, after, what):
                 if (found := _marked(page, reply.reply_id)) is not None:
                     return found
+                seen += len(page)
         except Permanent:
             return await self._find_last(reply, after, what)
+        if seen >= PAGE * PAGES_MAX:
+            return Unreadable(f"{what}: it is not among the {seen} messages that were read")
         return None
 
     async def _find_last(self, reply: Outgoing, after: int, what: str) -> str | Unreadable | None:
@@ -171,7 +175,8 @@ class Chatwoot:
         async with self._places:
             await check()
             # Always with the status: without one, Chatwoot toggles.
-            await self._post(f"{note.conversation_id}/toggle_status", {"status": "open"}, what)
+            path, body = f"{note.conversation_id}/toggle_status", {"status": "open"}
+            await self._post(path, body, what, checking(check))
 
     async def typing(self, cue: Cue) -> None:
         """Shows or hides the typing indicator in Chatwoot, and shows it on the customer's network.
@@ -200,7 +205,7 @@ class Chatwoot:
         what: str,
         *,
         private: bool,
-        extensions: dict[str, Any] | None = None,
+        extensions: dict[str, Any],
     ) -> httpx.Response:
         body = {
             "content": post.text[:TEXT_CHARS_MAX],
@@ -215,7 +220,7 @@ class Chatwoot:
         path: str,
         body: dict[str, Any],
         what: str,
-        extensions: dict[str, Any] | None = None,
+        extensions: dict[str, Any],
     ) -> httpx.Response:
         with translating(what, self._api_key):
             async with asyncio.timeout(POST_S):
@@ -282,7 +287,7 @@ class Chatwoot:
         try:
             async with self._places:
                 await check()
-                await self._post_message(note, what, private=True)
+                await self._post_message(note, what, private=True, extensions=checking(check))
         except Retryable as error:
             if blind and error.doubtful:
                 self._noted.append(note.reply_id)

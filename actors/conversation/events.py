@@ -82,21 +82,6 @@ class Resumed(_Event, frozen=True, tag="resumed"):
     by: str
 
 
-class Revival(msgspec.Struct, frozen=True):
-    """A message of a dead letter, under its old number."""
-
-    seq: int
-    message: Message
-
-
-class Revived(_Event, frozen=True, tag="revived"):
-    """Somebody has the messages of a dead letter (the event `letter`) tried again."""
-
-    letter: int
-    by: str
-    messages: tuple[Revival, ...]
-
-
 class Discarded(_Event, frozen=True, tag="discarded"):
     """Somebody took a dead letter (the event `letter`) off the list: nothing more is tried."""
 
@@ -195,6 +180,27 @@ class ReplyCommitted(_Event, frozen=True, tag="reply_committed"):
     reason: str = ""
     read: tuple[Read, ...] = ()
     tools: tuple[ToolRun, ...] = ()
+
+
+class Revival(msgspec.Struct, frozen=True):
+    """A message of a dead letter, under its old number."""
+
+    seq: int
+    message: Message
+
+
+class Revived(_Event, frozen=True, tag="revived"):
+    """Somebody has the messages of a dead letter (the event `letter`) tried again.
+
+    `reply`: what was promised to them and could not be sent, of which `sent` parts stand in the
+    channel; None: they are drafted anew.
+    """
+
+    letter: int
+    by: str
+    messages: tuple[Revival, ...]
+    reply: ReplyCommitted | None = None
+    sent: int = 0
 
 
 class SendFailed(_Event, frozen=True, tag="send_failed"):

@@ -8,8 +8,12 @@ from actors.conversation.events import (
     Event,
     MessageAmended,
     MessageReceived,
+    PartSent,
     ReplyCommitted,
+    ReplyHeld,
     Revival,
+    Revived,
+    SendDoubted,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -31,12 +35,15 @@ class Attempt(msgspec.Struct, frozen=True):
 
 class Letter(msgspec.Struct, frozen=True):
     """A dead letter. `aside`: the event that made it one; `messages`: those of its messages that
-    the journal still holds, as they stand now."""
+    the journal still holds, as they stand now; `reply`: what was promised to them, of which `sent`
+    parts are known to stand in the channel, None if nothing was."""
 
     seq: int
     aside: SetAside
     messages: tuple[Revival, ...]
     attempts: tuple[Attempt, ...]
+    reply: ReplyCommitted | None = None
+    sent: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -49,7 +56,27 @@ def letter_of(entries: Numbered, seq: int) -> Letter | None:
     if not isinstance(aside, SetAside):
         return None
     before = [(place, event) for place, event in entries if place < seq]
-    return Letter(seq, aside, _messages(before, aside.seqs), _attempts(before, aside.seqs))
+    reply, sent = _promised(before, aside.seqs)
+    messages, attempts = _messages(before, aside.seqs), _attempts(before, aside.seqs)
+    return Letter(seq, aside, messages, attempts, reply, sent)
+
+
+def _promised(entries: Numbered, seqs: Sequence[int]) -> tuple[ReplyCommitted | None, int]:
+    """What was promised last to exactly these messages, and how many of its parts were sent. What
+    was held back for a person in between is drafted anew."""
+    reply: ReplyCommitted | None = None
+    sent = 0
+    for _, event in entries:
+        match event:
+            case ReplyCommitted(answers=answers) if set(answers) == set(seqs):
+                reply, sent = event, 0
+            case Revived(reply=again) if again is not None and set(again.answers) == set(seqs):
+                reply, sent = again, event.sent
+            case PartSent(reply_id=reply_id, part=part) if reply and reply_id == reply.reply_id:
+                sent = part + 1
+            case ReplyHeld() | SendDoubted(choice="hold"):
+                reply, sent = None, 0
+    return reply, sent
 
 
 def _messages(entries: Numbered, seqs: Sequence[int]) -> tuple[Revival, ...]:

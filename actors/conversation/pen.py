@@ -63,8 +63,12 @@ class Pen:
             if entry.seq > remembered_seq:
                 self._keep(entry.seq, state, event)
             state = apply(state, entry.seq, event)
-        self.state = msgspec.structs.replace(state, seq=max(state.seq, replay.seq))
+        # One answer holds so many events and no more: the rest of a long journal is read on.
+        last = replay.entries[-1].seq if replay.entries else replay.seq
+        self.state = msgspec.structs.replace(state, seq=max(state.seq, last))
         self.epoch, self._write = taken.epoch, 0
+        if last < replay.seq:
+            await self.read_on()
 
     def take_in(self, raw: bytes) -> None:
         """Takes in the event that follows the last one."""

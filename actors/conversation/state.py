@@ -114,7 +114,8 @@ def _started(turn: Turn | None, event: TurnStarted) -> Turn:
     return msgspec.structs.replace(
         turn,
         covers=event.covers,
-        starts=turn.starts + 1 if turn.covers == event.covers else 1,
+        # Who writes on meanwhile does not make another turn of it.
+        starts=turn.starts + 1 if set(turn.covers) <= set(event.covers) else 1,
         attempts=event.attempt,
         early=event.early,
         alone=event.alone,
@@ -247,6 +248,18 @@ def _revived(open_: tuple[Open, ...], event: Revived) -> tuple[Open, ...]:
     return tuple(sorted([*open_, *back], key=lambda entry: entry.seq))
 
 
+def _sent_on(state: State, event: Revived, promise: ReplyCommitted) -> Reply:
+    """The reply that could not be sent, promised once more: what stands of it is found first."""
+    return msgspec.structs.replace(
+        _promised(state, promise),
+        sent=event.sent,
+        doubtful=True,
+        tried_at_ms=event.at_ms,
+        first_ms=event.at_ms,
+        last_ms=event.at_ms,
+    )
+
+
 def _reads_otherwise(before: Message, now: Message) -> bool:
     """Whether the customer says something else now; Chatwoot tells of much that changes nothing."""
     return (before.text, before.attachments) != (now.text, now.attachments)
@@ -264,6 +277,8 @@ def apply(state: State, seq: int, event: Event | Unknown) -> State:
             return msgspec.structs.replace(then, open=(*state.open, Open(seq, at_ms, message)))
         case MessageAmended(message=message):
             return msgspec.structs.replace(then, open=_amended(state.open, message, seq))
+        case Revived() if event.reply is not None and state.reply is None:
+            return msgspec.structs.replace(then, reply=_sent_on(state, event, event.reply))
         case Revived():
             return msgspec.structs.replace(then, open=_revived(state.open, event))
         case ReplyCommitted():

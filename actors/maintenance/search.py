@@ -14,12 +14,13 @@ from actors.journal.keys import Key
 from actors.maintenance.finding import Span
 from actors.maintenance.intake import Counted, Deliver, Intake, NoRoom
 from actors.maintenance.progress import Progress, ProgressStore
+from actors.telemetry import logger
 from actors.wiring import Parts
 
 CALLS_MAX = 600
 """Calls of a company's Chatwoot in one run; the next run goes on."""
 
-MESSAGE_PAGES_MAX = 10
+MESSAGE_PAGES_MAX = 50
 """Pages of 20 messages read of one conversation."""
 
 OVERLAP_MS = 5 * 60 * 1_000
@@ -31,6 +32,7 @@ WAIT_S = 60.0
 WAIT_S_MAX = 3_600.0
 """The longest Retry-After honoured."""
 
+_log = logger("maintenance")
 _T = TypeVar("_T")
 
 Ended = Literal["complete", "goes on", "full", "waiting", "busy", "refused", "no inbox"]
@@ -215,6 +217,14 @@ class Search:
             if not page or page[0].number <= mark or page[0].written_ms < floor_ms:
                 break
             before = page[0].number
+        else:
+            _log.warning(
+                "conversation %s:%s has more new messages than the %d that are read of one; the "
+                "older ones are not caught up",
+                self._company.company_id,
+                row.conversation_id,
+                len(found),
+            )
         return found
 
     async def _page(self, row: Row, before: int | None) -> list[Written]:

@@ -22,6 +22,9 @@ from actors.wiring import Parts
 LETTERS_PAGE = 50
 """Dead letters shown, or tried again, by one call."""
 
+LOOKED_AT_MAX = 500
+"""Dead letters looked at by one call that tries them again; some cannot be."""
+
 PAGES_MAX = 8
 """Pages of a journal read for one letter; what lies further back is not shown."""
 
@@ -75,7 +78,14 @@ class DeadLetterDesk:
                 f"messages of dead letter {seq} any more; discard it",
             )
         now_ms = self._parts.clock.now_ms()
-        event = Revived(at_ms=now_ms, letter=seq, by=BY, messages=letter.messages)
+        event = Revived(
+            at_ms=now_ms,
+            letter=seq,
+            by=BY,
+            messages=letter.messages,
+            reply=letter.reply,
+            sent=letter.sent,
+        )
         return await self._exhume(key, event, letter.aside.seqs)
 
     async def discard(self, key: Key, seq: int) -> int:
@@ -96,14 +106,17 @@ class DeadLetterDesk:
     async def retry_some(self, company: Company, limit: int) -> dict[str, Any]:
         """Tries the oldest again; what could not be is told with its reason."""
         buried = await self._parts.dead_letters.buried(company.company_id)
-        results = []
-        for place in buried[:limit]:
+        results: list[dict[str, Any]] = []
+        tried = 0
+        for place in buried[:LOOKED_AT_MAX]:
+            if tried == limit:
+                break
             shown = {"conversation_id": place.key.conversation_id, "letter": place.seq}
             try:
                 results.append({**shown, "seq": await self.retry(place.key, place.seq)})
-            except Refused as refused:
+                tried += 1
+            except Refused as refused:  # it must not stand in the others' way for ever
                 results.append({**shown, "error": refused.detail})
-        tried = sum("seq" in result for result in results)
         return {"tried": tried, "left": len(buried) - tried, "results": results}
 
 
@@ -154,16 +167,17 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str, request: Request, limit: Limit = LETTERS_PAGE
     ) -> JSONResponse:
         """Tries the oldest dead letters again, such as after an outage."""
+        company = own(request, company_id)
         with ingress.counted(company_id):
-            return JSONResponse(await desk.retry_some(own(request, company_id), limit), 202)
+            return JSONResponse(await desk.retry_some(company, limit), 202)
 
     @api.post("/{conversation_id}/{seq}/retry", status_code=202)
     async def retry_letter(
         company_id: str, conversation_id: str, seq: Seq, request: Request
     ) -> JSONResponse:
         """Has the messages of a dead letter answered after all."""
+        key = key_of(own(request, company_id), conversation_id)
         with ingress.counted(company_id):
-            key = key_of(own(request, company_id), conversation_id)
             return _answer(key, await desk.retry(key, seq), "queued", 202)
 
     @api.delete("/{conversation_id}/{seq}")
@@ -171,8 +185,8 @@ def routes(parts: Parts, router: Router, ingress: Ingress, access: Access) -> AP
         company_id: str, conversation_id: str, seq: Seq, request: Request
     ) -> JSONResponse:
         """Takes a dead letter off the list; its messages stay in the journal, unanswered."""
+        key = key_of(own(request, company_id), conversation_id)
         with ingress.counted(company_id):
-            key = key_of(own(request, company_id), conversation_id)
             return _answer(key, await desk.discard(key, seq), "discarded", 200)
 
     return api

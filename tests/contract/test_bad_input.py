@@ -206,7 +206,7 @@ def credentials(path: str) -> list[tuple[bytes, bytes]]:
 
 def target_of(path: str, company_id: str = "acme") -> str:
     company = "open" if path.startswith("/webhook") else company_id
-    return path.format(company_id=company, conversation_id="321")
+    return path.format(company_id=company, conversation_id="321", seq=1)
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
@@ -264,7 +264,7 @@ def test_a_path_and_its_question_may_be_anything(method: str, path: str, door: D
             path.replace("{company_id}", segment),
             path.replace("{conversation_id}", segment),
         ):
-            at = odd_path.format(company_id="acme", conversation_id="321")
+            at = odd_path.format(company_id="acme", conversation_id="321", seq=1)
             door.ask(method, at, b"{}", credentials(path))
     for query in QUERIES:
         door.ask(method, f"{target_of(path)}?{query}", b"{}", credentials(path))

@@ -255,6 +255,29 @@ async def test_only_the_message_that_kills_its_process_is_set_aside() -> None:
     assert len(world.channel.posted) == 2
 
 
+async def test_a_message_that_kills_is_set_aside_also_while_its_customer_writes_on() -> None:
+    world = World()
+    await world.write("x")
+    for deaths in range(POISON_STARTS + 2):
+        host = Host(_process(world), ALL, "a/0")
+        living = asyncio.create_task(host.live())
+        before = len(world.journal.raw_events(KEY))
+        for _ in range(400):
+            await world.clock.advance(0.1)
+            events = world.journal.raw_events(KEY)[before:]
+            if events and isinstance(decode(events[-1]), TurnStarted):
+                break
+        living.cancel()
+        for task in list(host._running.values()):
+            task.cancel()
+        await settle()
+        if any(b"set_aside" in raw for raw in world.journal.raw_events(KEY)):
+            assert deaths == POISON_STARTS
+            return
+        await world.write("hello?")
+    raise AssertionError("it kills for ever")
+
+
 def _process(world: World) -> Ports:
     """The same outside, with the lines of a process that has just begun."""
     lines = Lines(world.spending, world.clock, hosts=1)

@@ -178,3 +178,30 @@ def test_a_flood_drops_its_own_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     bag = Bag()
     assert [bag.put(posted("a", seq)) for seq in range(3)] == [True, True, False]
     assert [bag.put(posted(name, 1)) for name in ("b", "c", "d")] == [True, True, False]
+
+
+async def test_holders_and_waiters_that_are_cancelled_together_lose_no_place() -> None:
+    """As a deadline does that ends many at once: who waits is cancelled before its task runs."""
+    lanes = Lanes(4, 2)
+
+    async def hold() -> None:
+        async with lanes.place("acme"):
+            await asyncio.sleep(3_600)
+
+    for _ in range(5):
+        tasks = [asyncio.create_task(hold()) for _ in range(8)]
+        await settle()
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(error) for error in ended} == {asyncio.CancelledError}
+    began = 0
+
+    async def pass_by() -> None:
+        nonlocal began
+        async with lanes.place("acme"):
+            began += 1
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(pass_by() for _ in range(8)))
+    assert began == 8

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from actors.channels.message import Outgoing, Unreadable
 from actors.conversation.actor import ConversationActor
 from actors.conversation.events import (
     Discarded,
@@ -22,6 +23,7 @@ from actors.conversation.events import (
 )
 from actors.conversation.letters import Letter, letter_of
 from actors.conversation.pace import Pace
+from actors.conversation.ports import Check
 from actors.errors import Permanent, Retryable
 from tests.fakes import KEY, World, now
 
@@ -55,7 +57,14 @@ async def exhume(world: World, letter: Letter, *, revive: bool) -> None:
     at_ms = world.clock.now_ms()
     event: Event = Discarded(at_ms=at_ms, letter=letter.seq, by="api")
     if revive:
-        event = Revived(at_ms=at_ms, letter=letter.seq, by="api", messages=letter.messages)
+        event = Revived(
+            at_ms=at_ms,
+            letter=letter.seq,
+            by="api",
+            messages=letter.messages,
+            reply=letter.reply,
+            sent=letter.sent,
+        )
 
     waiting = letter.aside.seqs if revive else ()
     exhumed = await world.journal.exhume(
@@ -122,6 +131,46 @@ async def test_a_reply_of_the_first_try_that_stands_there_after_all_is_not_doubl
     assert sent(world) == ["re: one"]
     last = journal(world)[-1][1]
     assert isinstance(last, ReplySent) and last.how == "read back"
+
+
+async def test_a_reply_in_parts_that_could_not_be_sent_goes_on_where_it_stopped() -> None:
+    """Its last post was stored although it failed: neither that part is doubled, nor is any other
+    answer put behind the first part."""
+    world = World(part_chars=200)
+    parts = [f"{number} {'word ' * 30}".strip() for number in "123"]
+    world.model.text = "\n\n".join(parts)
+    send, failing = world.channel.send, [True]
+
+    async def sends(reply: Outgoing, check: Check) -> str:
+        if reply.text == parts[1] and failing:
+            if len(failing) == 6:  # the last try
+                await send(reply, check)
+                failing.clear()
+            else:
+                failing.append(True)
+            raise Retryable("timeout", doubtful=True)
+        return await send(reply, check)
+
+    world.channel.send = sends  # type: ignore[method-assign]
+    find, blind = world.channel.find, [True]
+
+    async def finds(reply: Outgoing) -> str | Unreadable | None:
+        return None if blind else await find(reply)
+
+    world.channel.find = finds  # type: ignore[method-assign]
+    await world.write("one")
+    await works(world, 200)
+    (letter,) = letters(world)
+    assert (letter.aside.reason, letter.sent) == (
+        "the channel did not take the reply, 6 attempts",
+        1,
+    )
+    blind.clear()
+    world.model.text = "quite another answer"
+    await exhume(world, letter, revive=True)
+    await works(world, 60)
+    assert sent(world) == parts
+    assert len(world.model.prompts) == 1
 
 
 async def test_a_discarded_letter_is_gone_and_its_messages_stay_unanswered() -> None:
