@@ -366,9 +366,7 @@ async def test_a_stale_actor_does_not_post_what_another_promised() -> None:
     assert [reply.text for reply in world.channel.posted] == ["re: one", "re: two"]
 
 
-async def test_messages_that_join_a_turn_do_not_begin_the_count_of_its_dead_processes_anew() -> (
-    None
-):
+async def test_messages_that_join_a_turn_do_not_begin_its_count_of_deaths_anew() -> None:
     world = World(Pace(quiet_window_ms=0))
     for place in range(5):
         await world.write(f"m{place}")
