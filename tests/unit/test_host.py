@@ -11,7 +11,6 @@ from actors.conversation.events import MessageReceived, TurnStarted, decode, enc
 from actors.conversation.host import Delivery, Host
 from actors.conversation.line import Lines
 from actors.conversation.pace import Pace
-from actors.conversation.ports import Ports
 from actors.conversation.turns import POISON_STARTS
 from actors.errors import Retryable
 from actors.journal.keys import SLOTS, Key
@@ -232,55 +231,43 @@ async def test_a_message_appended_just_before_a_record_is_not_skipped() -> None:
 async def test_only_the_message_that_kills_its_process_is_set_aside() -> None:
     """Three turns are drafted in one process, and one of them ends it, again and again."""
     world = World()
-    poison = KEY
-    keys = [Key("acme", "322"), poison, Key("acme", "323")]
+    keys = [Key("acme", "322"), KEY, Key("acme", "323")]
     for key in keys:
         await world.write("x", key=key)
     for _ in range(POISON_STARTS + 1):
-        host = Host(_process(world), ALL, "a/0")
-        living = asyncio.create_task(host.live())
-        before = len(world.journal.raw_events(poison))
-        for _ in range(200):
-            await world.clock.advance(0.1)
-            events = world.journal.raw_events(poison)[before:]
-            if events and isinstance(decode(events[-1]), TurnStarted):
-                break  # the process dies over this draft, with all that runs beside it
-        living.cancel()
-        for task in list(host._running.values()):
-            task.cancel()
-        await settle()
+        await _dies_over_the_draft(world)
     ends = {key: world.journal.raw_events(key)[-1] for key in keys}
     aside = [key for key, raw in ends.items() if b"set_aside" in raw]
-    assert aside == [poison]
+    assert aside == [KEY]
     assert len(world.channel.posted) == 2
 
 
 async def test_a_message_that_kills_is_set_aside_also_while_its_customer_writes_on() -> None:
     world = World()
     await world.write("x")
-    for deaths in range(POISON_STARTS + 2):
-        host = Host(_process(world), ALL, "a/0")
-        living = asyncio.create_task(host.live())
-        before = len(world.journal.raw_events(KEY))
-        for _ in range(400):
-            await world.clock.advance(0.1)
-            events = world.journal.raw_events(KEY)[before:]
-            if events and isinstance(decode(events[-1]), TurnStarted):
-                break
-        living.cancel()
-        for task in list(host._running.values()):
-            task.cancel()
-        await settle()
-        if any(b"set_aside" in raw for raw in world.journal.raw_events(KEY)):
-            assert deaths == POISON_STARTS
-            return
+    for _ in range(POISON_STARTS):
+        await _dies_over_the_draft(world)
         await world.write("hello?")
-    raise AssertionError("it kills for ever")
+        assert not [raw for raw in world.journal.raw_events(KEY) if b"set_aside" in raw]
+    await _dies_over_the_draft(world)
+    assert [raw for raw in world.journal.raw_events(KEY) if b"set_aside" in raw]
 
 
-def _process(world: World) -> Ports:
-    """The same outside, with the lines of a process that has just begun."""
+async def _dies_over_the_draft(world: World) -> None:
+    """A process that begins, drafts the conversation KEY, and ends with all that runs beside it."""
     lines = Lines(world.spending, world.clock, hosts=1)
     persona = world.ports.personas.persona("acme")
     fresh = msgspec.structs.replace(persona, line=lines.of(OwnLimits()))
-    return msgspec.structs.replace(world.ports, personas=OnePersona(fresh))
+    ports = msgspec.structs.replace(world.ports, personas=OnePersona(fresh))
+    host = Host(ports, ALL, "a/0")
+    living = asyncio.create_task(host.live())
+    before = len(world.journal.raw_events(KEY))
+    for _ in range(400):
+        await world.clock.advance(0.1)
+        events = world.journal.raw_events(KEY)[before:]
+        if events and isinstance(decode(events[-1]), TurnStarted):
+            break
+    living.cancel()
+    for task in list(host._running.values()):
+        task.cancel()
+    await settle()
