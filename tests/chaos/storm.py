@@ -5,10 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.conversation.events import (
+    HandedOver,
     PartSent,
     ReplyCommitted,
+    ReplyHeld,
+    ReplyResumed,
     ReplySent,
     ReplyWithheld,
+    SendDoubted,
     SendFailed,
     SetAside,
     TurnFailed,
@@ -55,9 +59,13 @@ OF_THE_ACTOR = (
     TurnStarted
     | TurnFailed
     | ReplyCommitted
+    | ReplyResumed
+    | ReplyHeld
     | SendFailed
+    | SendDoubted
     | PartSent
     | ReplySent
+    | HandedOver
     | ReplyWithheld
     | SetAside
 )
@@ -234,7 +242,8 @@ def _taken_up_s(
     journals: dict[int, Journal],
 ) -> float:
     """How long after it was ready the next version had begun on everything that was left: asked the
-    model, or seen to a promised answer. A stop leaves what was accepted before it."""
+    model, or taken over a promised answer, which it looks for later. A stop leaves what was
+    accepted before it."""
     assert fault.ready_ms is not None
     left = {
         name[0]
