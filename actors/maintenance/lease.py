@@ -8,7 +8,7 @@ from actors.journal.outages import translating
 LEASE_KEY = "turnwise:scheduler:lease"
 """Of the chores that are done once for all clusters; each cluster's own lease bears its name."""
 
-LEASE_LIFE_MS = 8_000
+LEASE_LIFE_MS = 12_000
 RENEW_S = 2.0
 """When a scheduler is killed the next one works within LEASE_LIFE_MS: hosts wait for its watch."""
 
