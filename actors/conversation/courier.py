@@ -14,12 +14,9 @@ from actors.conversation.ports import Channel, Persona, Ports
 from actors.conversation.state import Reply
 from actors.errors import Fenced, Permanent, Retryable
 from actors.journal.keys import Key
-from actors.telemetry import logger
 
 REPLY_IDS = uuid.UUID("5f0b1c0a-6f0e-5d2c-9a57-7c2f2d1a9e41")
 """The namespace of reply ids: uuid5 of the conversation and the messages answered."""
-
-_log = logger("conversation")
 
 
 def reply_id(key: Key, answers: tuple[int, ...]) -> str:

@@ -30,15 +30,6 @@ class DeadLetters:
         """Takes dead letter `letter` off the list, by an event; the messages `waiting` are
         unanswered again. None if it is not on the list any more. Raises Retryable."""
         keys = redis_keys(key)
-        named = [
-            keys.journal,
-            keys.meta,
-            keys.waiting,
-            keys.unanswered,
-            keys.loads,
-            keys.dead,
-            keys.graves,
-        ]
         again = ",".join(map(str, waiting))
         args: list[str | int | bytes] = [
             str(key),
@@ -51,7 +42,7 @@ class DeadLetters:
         ]
         with translating():
             async with one_connection(self._redis, self._replicas) as redis:
-                answer = await self._exhume(client=redis, keys=named, args=args)
+                answer = await self._exhume(client=redis, keys=keys.of_outcomes, args=args)
                 # Also a repeat: what it repeats may not have been confirmed yet.
                 await confirmed(redis, self._replicas)
         return Exhumed(answer[1]) if answer[0] == b"exhumed" else None

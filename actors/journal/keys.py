@@ -49,6 +49,19 @@ class RedisKeys(msgspec.Struct, frozen=True):
     conversations: str
     graves: str
 
+    @property
+    def of_outcomes(self) -> tuple[str, ...]:
+        """Those of the scripts by which messages get their outcome, or lose it: record, exhume."""
+        return (
+            self.journal,
+            self.meta,
+            self.waiting,
+            self.unanswered,
+            self.loads,
+            self.dead,
+            self.graves,
+        )
+
 
 def redis_keys(key: Key) -> RedisKeys:
     """The keys of a conversation and of its slot."""

@@ -183,15 +183,7 @@ class Journal:
         async with self._writing(key) as redis:
             answer = await self._record(
                 client=redis,
-                keys=[
-                    keys.journal,
-                    keys.meta,
-                    keys.waiting,
-                    keys.unanswered,
-                    keys.loads,
-                    keys.dead,
-                    keys.graves,
-                ],
+                keys=keys.of_outcomes,
                 args=[
                     str(key),
                     key.company_id,
